@@ -1,0 +1,481 @@
+"""Take an address as people write it, give a `Listener` and a `Stream` for each client; the loop is next."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FORMS = "HOST:PORT, :PORT (all interfaces), PORT (127.0.0.1), [IPV6]:PORT, unix:PATH or fd:N"
+
+
+class AddressError(ValueError):
+    """An address that cannot be read; its text is one line that names the forms there are."""
+
+
+class BindError(OSError):
+    """An address that cannot be listened on; its text is one line that says why, and what to do next."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen, as it was asked for; what was bound stands in the `Listener`.
+
+    Of the fields only those of its kind mean something: `host` ("" for all interfaces) and `port` (0 for a
+    free one), `path` (which begins with "@" in Linux' abstract namespace), or `descriptor`.
+    """
+
+    kind: Literal["tcp", "unix", "fd"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    descriptor: int = -1
+
+    def __str__(self) -> str:
+        if self.kind == "tcp":
+            return f"{_bracketed(self.host)}:{self.port}"
+        return f"unix:{self.path}" if self.kind == "unix" else f"fd:{self.descriptor}"
+
+
+_TCP = re.compile(r"(?:(?:\[([^\[\]]+)\]|([^\s\[\]/:]*)):)?([0-9]{1,5})")
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST:PORT`, `:PORT`, `PORT`, `[IPV6]:PORT`, `unix:PATH` or `fd:N`; else raise `AddressError`."""
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise AddressError(f"{text!r} is no address: it holds a control character")
+    kind, _, rest = text.partition(":")
+    if kind == "unix" and rest not in ("", "@"):
+        return Address("unix", path=rest)
+    if kind == "fd" and re.fullmatch("[0-9]{1,9}", rest):
+        return Address("fd", descriptor=int(rest))
+    match = _TCP.fullmatch(text)
+    if match is None or kind in ("unix", "fd"):
+        raise AddressError(f"{text!r} is no address: {_misread(text)}write {FORMS}")
+    six, host, port = match.groups()
+    if int(port) > 65535:
+        raise AddressError(f"{text!r} is no address: ports go from 0 (a free one) to 65535")
+    if six is not None and not _is_ipv6(six):
+        raise AddressError(f"{text!r} is no address: there is no IPv6 address between the brackets")
+    return Address("tcp", host=six or ("127.0.0.1" if host is None else host), port=int(port))
+
+
+def _misread(text: str) -> str:
+    """Guess what was meant, as the beginning of the advice; "" when there is no telling."""
+    if "//" in text:
+        return "leave out the scheme and the slashes; "
+    if text.count(":") > 1 and "[" not in text:
+        return "IPv6 addresses stand in brackets; "
+    if text and ":" not in text:
+        return "the port is missing; "
+    return ""
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
+        return False
+    return True
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class Listener:
+    """A listening socket: TCP (IPv4, IPv6 or both), Unix, or inherited as a descriptor.
+
+    It listens, non-blocking, when the constructor returns; else the constructor raises `BindError`. A host
+    name that has several addresses is bound to one of them, an IPv4 one where there is one. The file of a Unix
+    socket gets the permissions `unix_mode` before anyone can connect. A descriptor is adopted: from then on it
+    is the listener's own, and is closed with it.
+    """
+
+    def __init__(self, address: Address, *, backlog: int = 1024, unix_mode: int = 0o600) -> None:
+        self._file: tuple[str, int, int] | None = None
+        if address.kind == "fd":
+            self._socket = _adopt(address)
+        else:
+            family, sockaddr = _resolve(address)
+            with _explained(address):
+                self._socket = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                with _explained(address):
+                    self._bind(address, sockaddr, unix_mode)
+                    self._socket.listen(backlog)
+            except BaseException:
+                self.close()
+                raise
+        self._socket.setblocking(False)
+        self._name_it(address)
+
+    def _bind(self, address: Address, sockaddr: Any, unix_mode: int) -> None:
+        if address.kind == "tcp":
+            _set_options(self._socket, address)
+            self._socket.bind(sockaddr)
+        elif address.path.startswith("@"):
+            self._socket.bind(sockaddr)
+        else:
+            _clear_stale(address)
+            self._socket.bind(sockaddr)
+            made = os.stat(address.path)
+            # The path is kept absolute because an application may change the working directory.
+            self._file = os.path.abspath(address.path), made.st_dev, made.st_ino
+            os.chmod(address.path, unix_mode)
+
+    def _name_it(self, asked: Address) -> None:
+        """Set what is known once the socket is bound: `address`, `url`, `name` and `port`."""
+        bound = self._socket.getsockname()
+        self._per_client_nodelay = False
+        if not isinstance(bound, tuple):
+            path = os.fsdecode(bound)
+            self.address: tuple[str, int] | str = "@" + path[1:] if path.startswith("\0") else path
+            self.url = f"unix:{self.address}"
+            self.name, self.port = "localhost", "80"  # PEP 3333: neither may be empty
+            return
+        self._everywhere = bound[0] in ("0.0.0.0", "::")
+        self._per_client_nodelay = not _inherit_nodelay(self._socket)
+        self.address = bound[0], bound[1]
+        host = asked.host or bound[0]
+        # RFC 3875 section 4.1.14 keeps the brackets, and PEP 3333 makes URLs of these two.
+        self.name = socket.gethostname() or "localhost" if self._everywhere else _bracketed(host)
+        self.port = str(bound[1])
+        reachable = {"0.0.0.0": "127.0.0.1", "::": self._loopback()}.get(bound[0], host)
+        self.url = f"http://{_bracketed(reachable)}:{self.port}"
+
+    def _loopback(self) -> str:
+        only_ipv6 = self._socket.family == socket.AF_INET6 and self._socket.getsockopt(
+            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+        )
+        return "::1" if only_ipv6 else "127.0.0.1"
+
+    @property
+    def urls(self) -> list[str]:
+        """Every URL to name in a greeting: when bound to all interfaces, the machine's own addresses too."""
+        if isinstance(self.address, str) or not self._everywhere:
+            return [self.url]
+        families = [socket.AF_INET] if self.address[0] == "0.0.0.0" else [socket.AF_INET, socket.AF_INET6]
+        if self._loopback() == "::1":
+            families = [socket.AF_INET6]
+        own = [f"http://{_bracketed(host)}:{self.port}" for host in map(_own_address, families) if host]
+        return list(dict.fromkeys([self.url, *own]))
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.url}{' closed' if self.fileno() < 0 else ''}>"
+
+    def fileno(self) -> int:
+        """Give the descriptor for the poller; -1 when closed."""
+        return self._socket.fileno()
+
+    def accept(self) -> Stream | None:
+        """Give the next client, or None when there is none (any more).
+
+        `OSError` passes when there is no room for one (EMFILE, ENFILE, ENOBUFS, ENOMEM), and when the
+        listener is closed.
+        """
+        # accept4, getsockname (Python checks what it wraps) and ioctl, with the object 5.8 us a connection.
+        # The private `_accept` would save 1.2 us, accept4 with SOCK_NONBLOCK through ctypes 0.5 us more on
+        # Python 3.11 and nothing on 3.13: too little to depend on what is not documented.
+        try:
+            client, address = self._socket.accept()
+        except OSError as error:
+            if error.errno in _NOBODY:
+                return None
+            raise
+        try:
+            client.setblocking(False)
+            if self._per_client_nodelay:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # elsewhere than on Linux, for one who has left already
+            client.close()
+            return None
+        return Stream(client, address)
+
+    def close(self) -> None:
+        """Stop listening, and remove the socket file if it is still the one that this listener made."""
+        if self._file is not None:
+            path, device, inode = self._file
+            self._file = None
+            with contextlib.suppress(OSError):
+                # While the socket is open, its inode number cannot be given to another file.
+                found = os.lstat(path)
+                if (found.st_dev, found.st_ino) == (device, inode):
+                    os.unlink(path)
+        self._socket.close()
+
+
+# accept(2): Linux reports here what befell the new connection on the network, to be taken like EAGAIN.
+_NOBODY = {
+    getattr(errno, name, errno.EAGAIN)
+    for name in (
+        *("EAGAIN", "EWOULDBLOCK", "ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT"),
+        *("EHOSTDOWN", "ENONET", "EHOSTUNREACH", "ENETUNREACH"),
+    )
+}
+
+
+class Stream:
+    """One client over a plain, non-blocking socket; `peer_address` is what `accept` gave for it.
+
+    `recv`, `send` and `sendmsg` (None where the system has none) are the socket's own methods: they raise
+    `BlockingIOError` when the socket is not ready, another `OSError` when the client is gone.
+    """
+
+    __slots__ = ("_socket", "fileno", "peer", "peer_host", "peer_port", "recv", "send", "sendmsg")
+
+    def __init__(self, client: socket.socket, peer_address: object) -> None:
+        self._socket = client
+        self.fileno: Callable[[], int] = client.fileno
+        self.recv: Callable[[int], bytes] = client.recv
+        self.send: Callable[[bytes | bytearray | memoryview], int] = client.send
+        self.sendmsg: Callable[[Iterable[bytes | bytearray | memoryview]], int] | None = getattr(
+            client, "sendmsg", None
+        )
+        if isinstance(peer_address, tuple):
+            host: str = peer_address[0]
+            # A dual-stack listener shows IPv4 clients as ::ffff:192.0.2.1; applications look for 192.0.2.1.
+            self.peer_host = host.removeprefix("::ffff:") if "." in host else host
+            self.peer_port = str(peer_address[1])
+            self.peer = f"{_bracketed(self.peer_host)}:{self.peer_port}"
+        else:
+            self.peer, self.peer_host, self.peer_port = "unix:", "", ""
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.peer}{' closed' if self.fileno() < 0 else ''}>"
+
+    @property
+    def sendfile(self) -> Callable[[int, int, int], int] | None:
+        """`sendfile(descriptor, offset, count)` gives the bytes sent, 0 at the file's end.
+
+        None where the system cannot.
+        """
+        return self._sendfile if hasattr(os, "sendfile") else None
+
+    def _sendfile(self, descriptor: int, offset: int, count: int) -> int:
+        return os.sendfile(self.fileno(), descriptor, offset, count)
+
+    def wait_writable(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most until a send does not block (it may fail); tell whether it is so."""
+        if not hasattr(select, "poll"):
+            return bool(select.select([], [self.fileno()], [], timeout)[1])
+        poll = select.poll()  # unlike select it takes descriptors above 1023
+        poll.register(self.fileno(), select.POLLOUT)
+        return bool(poll.poll(timeout * 1000))
+
+    def shut(self) -> None:
+        """Tell the client that nothing more comes; what it sends can still be read."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close; what was sent is still delivered. Again: nothing happens."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def reset(self) -> None:
+        """Close at once and drop what was not delivered: TCP tells the client with RST."""
+        with contextlib.suppress(OSError):
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close()
+
+
+def _resolve(address: Address) -> tuple[int, Any]:
+    """Give the family and the system's form of an address."""
+    if address.kind == "unix":
+        return _unix_family(address), re.sub("^@", "\0", address.path)
+    if not address.host:
+        dual = socket.has_dualstack_ipv6()
+        return (
+            (socket.AF_INET6, ("::", address.port)) if dual else (socket.AF_INET, ("0.0.0.0", address.port))
+        )
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # the codec for international names raises UnicodeError
+        raise BindError(
+            f"cannot listen on {address}: host name {address.host!r} is unknown; "
+            "check how it is spelt, or give an IP address"
+        ) from error
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return found[0][0], found[0][4]
+
+
+def _unix_family(address: Address) -> int:
+    if not hasattr(socket, "AF_UNIX"):
+        raise BindError(
+            f"cannot listen on {address}: this system has no Unix sockets; give HOST:PORT instead"
+        )
+    if address.path.startswith("@") and sys.platform != "linux":
+        raise BindError(
+            f"cannot listen on {address}: only Linux has abstract Unix sockets; give a path instead"
+        )
+    return socket.AF_UNIX
+
+
+def _set_options(sock: socket.socket, address: Address) -> None:
+    if sys.platform == "win32":  # where SO_REUSEADDR lets two servers take the same port
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bool(address.host))
+
+
+def _inherit_nodelay(sock: socket.socket) -> bool:
+    """Set TCP_NODELAY on a listener where its clients inherit it; it saves a system call a client."""
+    if sys.platform != "linux":
+        return False
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return True
+
+
+def _own_address(family: int) -> str:
+    """Find the address by which others reach this machine; "" when there is none."""
+    elsewhere = "192.0.2.1" if family == socket.AF_INET else "2001:db8::1"  # nobody's: RFC 5737, RFC 3849
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # sends nothing, only picks a route
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def _adopt(address: Address) -> socket.socket:
+    """Make a descriptor that listens already into a socket; leave it open when it is anything else."""
+    advice = "hand over a listening stream socket, as systemd and other supervisors do"
+    try:
+        sock = socket.socket(fileno=address.descriptor)
+    except OSError as error:
+        reason = "there is no such descriptor" if error.errno == errno.EBADF else "it is no socket"
+        raise BindError(f"cannot listen on {address}: {reason}; {advice}") from error
+    if sock.type != socket.SOCK_STREAM or not _is_listening(sock):
+        sock.detach()
+        raise BindError(f"cannot listen on {address}: it is a socket that does not listen; {advice}")
+    sock.set_inheritable(False)
+    return sock
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except (AttributeError, OSError):  # not every system can tell; then accept will
+        return True
+
+
+def _clear_stale(address: Address) -> None:
+    """Remove the socket file that a dead server left; raise `BindError` for whatever else is there."""
+    try:
+        mode = os.lstat(address.path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BindError(
+            f"cannot listen on {address}: the file there is no socket; move it, or choose another path"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(address.path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(address.path)
+            return
+        except PermissionError:
+            raise
+        except OSError:  # a full backlog, or a socket of another type: somebody lives there
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextlib.contextmanager
+def _explained(address: Address) -> Iterator[None]:
+    """Turn the system's errors into `BindError`."""
+    try:
+        yield
+    except BindError:
+        raise
+    except OSError as error:
+        explain = _explain_unix if address.kind == "unix" else _explain_tcp
+        raise BindError(f"cannot listen on {address}: {explain(error, address)}") from error
+
+
+def _explain_tcp(error: OSError, address: Address) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"the port is in use{_holder(address)} choose another port (0 takes a free one)"
+        case errno.EACCES | errno.EPERM if address.port < 1024:
+            return "no permission for a port under 1024; choose a higher one, such as 8000"
+        case errno.EADDRNOTAVAIL:
+            return f"{address.host} is no address of this machine; choose one that is, or :{address.port} for all"
+        case errno.EAFNOSUPPORT:
+            return f"this system has no IPv6; choose an IPv4 address, such as 127.0.0.1:{address.port}"
+    return f"{error.strerror or error}; choose another address"
+
+
+def _explain_unix(error: OSError, address: Address) -> str:
+    folder = os.path.dirname(address.path) or "."
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"the socket is in use{_holder(address)} choose another path"
+        case errno.EACCES | errno.EPERM:
+            return f"no permission in the folder {folder}; choose one that you may write to"
+        case errno.ENOENT:
+            return f"the folder {folder} is missing; make it, or choose another path"
+        case errno.ENOTDIR:
+            return f"{folder} is no folder; choose another path"
+        case None | errno.ENAMETOOLONG:  # Python measures the path before the system does
+            return "the path is too long for a Unix socket; keep it under 100 bytes"
+    return f"{error.strerror or error}; choose another path"
+
+
+def _holder(address: Address) -> str:
+    """Say by which process a busy address is held, where Linux tells, and what to do with it."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        links = {f"socket:[{inode}]" for inode in _listening_inodes(address)}
+        for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+            if not links.isdisjoint(_open_files(pid)):
+                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+                    name = re.sub("[^!-~]", "?", comm.read().strip())
+                return (
+                    " by this process itself;"
+                    if pid == os.getpid()
+                    else f" by {name} (process {pid}); stop it, or"
+                )
+    return ";"
+
+
+def _listening_inodes(address: Address) -> Iterator[str]:
+    if address.kind == "unix":
+        for row in _rows("/proc/net/unix"):
+            if len(row) > 7 and row[3] == "00010000" and row[7] == address.path:
+                yield row[6]
+        return
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for row in _rows(table):
+            if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == address.port:
+                yield row[9]
+
+
+def _rows(table: str) -> list[list[str]]:
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as lines:
+            return [line.split() for line in lines][1:]
+    except OSError:
+        return []
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(entry.path)
