@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 FORMS = "HOST:PORT, :PORT (all interfaces), PORT (127.0.0.1), [IPV6]:PORT, unix:PATH or fd:N"
 
+Chunk = bytes | bytearray | memoryview
+
 
 class AddressError(ValueError):
     """An address that cannot be read; its text is one line that names the forms there are."""
@@ -24,6 +26,9 @@ class AddressError(ValueError):
 
 class BindError(OSError):
     """An address that cannot be listened on; its text is one line that says why, and what to do next."""
+
+    def __init__(self, address: Address, reason: str) -> None:
+        super().__init__(f"cannot listen on {address}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,21 @@ def _bracketed(host: str) -> str:
 class Listener:
     """A listening socket: TCP (IPv4, IPv6 or both), Unix, or inherited as a descriptor.
 
-    It listens, non-blocking, when the constructor returns; else the constructor raises `BindError`. A host
-    name that has several addresses is bound to one of them, an IPv4 one where there is one. The file of a Unix
-    socket gets the permissions `unix_mode` before anyone can connect. A descriptor is adopted: from then on it
-    is the listener's own, and is closed with it.
+    It listens, non-blocking, when the constructor returns; else the constructor raises `BindError`. Of the
+    addresses of a host name one is bound, an IPv4 one where there is one. The file of a Unix socket gets the
+    permissions `unix_mode` before anyone can connect. A descriptor is adopted: from then on it belongs to the
+    listener, and is closed with it.
+
+    `address` is what was bound: host and port, or the path. `url` leads there from this machine; `urls` holds
+    every one to name in a greeting: when bound to all interfaces, the machine's own addresses too. `name` and
+    `port` are for SERVER_NAME and SERVER_PORT.
     """
+
+    address: tuple[str, int] | str
+    url: str
+    urls: list[str]
+    name: str
+    port: str
 
     def __init__(self, address: Address, *, backlog: int = 1024, unix_mode: int = 0o600) -> None:
         self._file: tuple[str, int, int] | None = None
@@ -117,7 +132,10 @@ class Listener:
                 self.close()
                 raise
         self._socket.setblocking(False)
-        self._name_it(address)
+        if self._socket.family == getattr(socket, "AF_UNIX", None):
+            self._describe_unix()
+        else:
+            self._describe_tcp(address.host)
 
     def _bind(self, address: Address, sockaddr: Any, unix_mode: int) -> None:
         if address.kind == "tcp":
@@ -133,42 +151,30 @@ class Listener:
             self._file = os.path.abspath(address.path), made.st_dev, made.st_ino
             os.chmod(address.path, unix_mode)
 
-    def _name_it(self, asked: Address) -> None:
-        """Set what is known once the socket is bound: `address`, `url`, `name` and `port`."""
-        bound = self._socket.getsockname()
-        self._per_client_nodelay = False
-        if not isinstance(bound, tuple):
-            path = os.fsdecode(bound)
-            self.address: tuple[str, int] | str = "@" + path[1:] if path.startswith("\0") else path
-            self.url = f"unix:{self.address}"
-            self.name, self.port = "localhost", "80"  # PEP 3333: neither may be empty
-            return
-        self._everywhere = bound[0] in ("0.0.0.0", "::")
-        self._per_client_nodelay = not _inherit_nodelay(self._socket)
-        self.address = bound[0], bound[1]
-        host = asked.host or bound[0]
-        # RFC 3875 section 4.1.14 keeps the brackets, and PEP 3333 makes URLs of these two.
-        self.name = socket.gethostname() or "localhost" if self._everywhere else _bracketed(host)
-        self.port = str(bound[1])
-        reachable = {"0.0.0.0": "127.0.0.1", "::": self._loopback()}.get(bound[0], host)
-        self.url = f"http://{_bracketed(reachable)}:{self.port}"
+    def _describe_unix(self) -> None:
+        path = os.fsdecode(self._socket.getsockname())
+        self.address = re.sub("^\0", "@", path)
+        self.url = f"unix:{self.address}"
+        self.urls = [self.url]
+        self.name, self.port = "localhost", "80"  # PEP 3333: neither may be empty
+        self._set_nodelay = False
 
-    def _loopback(self) -> str:
-        only_ipv6 = self._socket.family == socket.AF_INET6 and self._socket.getsockopt(
-            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
-        )
-        return "::1" if only_ipv6 else "127.0.0.1"
-
-    @property
-    def urls(self) -> list[str]:
-        """Every URL to name in a greeting: when bound to all interfaces, the machine's own addresses too."""
-        if isinstance(self.address, str) or not self._everywhere:
-            return [self.url]
-        families = [socket.AF_INET] if self.address[0] == "0.0.0.0" else [socket.AF_INET, socket.AF_INET6]
-        if self._loopback() == "::1":
-            families = [socket.AF_INET6]
-        own = [f"http://{_bracketed(host)}:{self.port}" for host in map(_own_address, families) if host]
-        return list(dict.fromkeys([self.url, *own]))
+    def _describe_tcp(self, asked: str) -> None:
+        host, port = self._socket.getsockname()[:2]
+        self.address = host, port
+        self.port = str(port)
+        if host in ("0.0.0.0", "::"):
+            families = _families(self._socket)
+            hosts = ["127.0.0.1" if families[0] == socket.AF_INET else "::1", *map(_own_address, families)]
+            self.name = socket.gethostname() or "localhost"
+        else:
+            hosts = [asked or host]
+            self.name = _bracketed(hosts[0])  # RFC 3875 section 4.1.14, for PEP 3333 makes URLs of it
+        self.urls = [f"http://{_bracketed(host)}:{port}" for host in dict.fromkeys(hosts) if host]
+        self.url = self.urls[0]
+        self._set_nodelay = not _NODELAY_IS_INHERITED
+        if _NODELAY_IS_INHERITED:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __repr__(self) -> str:
         return f"<Listener {self.url}{' closed' if self.fileno() < 0 else ''}>"
@@ -194,7 +200,7 @@ class Listener:
             raise
         try:
             client.setblocking(False)
-            if self._per_client_nodelay:
+            if self._set_nodelay:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # elsewhere than on Linux, for one who has left already
             client.close()
@@ -213,6 +219,8 @@ class Listener:
                     os.unlink(path)
         self._socket.close()
 
+
+_NODELAY_IS_INHERITED = sys.platform == "linux"  # by clients from their listener: a system call less for each
 
 # accept(2): Linux reports here what befell the new connection on the network, to be taken like EAGAIN.
 _NOBODY = {
@@ -237,10 +245,8 @@ class Stream:
         self._socket = client
         self.fileno: Callable[[], int] = client.fileno
         self.recv: Callable[[int], bytes] = client.recv
-        self.send: Callable[[bytes | bytearray | memoryview], int] = client.send
-        self.sendmsg: Callable[[Iterable[bytes | bytearray | memoryview]], int] | None = getattr(
-            client, "sendmsg", None
-        )
+        self.send: Callable[[Chunk], int] = client.send
+        self.sendmsg: Callable[[Iterable[Chunk]], int] | None = getattr(client, "sendmsg", None)
         if isinstance(peer_address, tuple):
             host: str = peer_address[0]
             # A dual-stack listener shows IPv4 clients as ::ffff:192.0.2.1; applications look for 192.0.2.1.
@@ -294,31 +300,22 @@ def _resolve(address: Address) -> tuple[int, Any]:
     """Give the family and the system's form of an address."""
     if address.kind == "unix":
         return _unix_family(address), re.sub("^@", "\0", address.path)
-    if not address.host:
-        dual = socket.has_dualstack_ipv6()
-        return (
-            (socket.AF_INET6, ("::", address.port)) if dual else (socket.AF_INET, ("0.0.0.0", address.port))
-        )
+    if not address.host and socket.has_dualstack_ipv6():
+        return socket.AF_INET6, ("::", address.port)
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(address.host or "0.0.0.0", address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the codec for international names raises UnicodeError
-        raise BindError(
-            f"cannot listen on {address}: host name {address.host!r} is unknown; "
-            "check how it is spelt, or give an IP address"
-        ) from error
+        reason = f"host name {address.host!r} is unknown; check how it is spelt, or give an IP address"
+        raise BindError(address, reason) from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return found[0][0], found[0][4]
 
 
 def _unix_family(address: Address) -> int:
     if not hasattr(socket, "AF_UNIX"):
-        raise BindError(
-            f"cannot listen on {address}: this system has no Unix sockets; give HOST:PORT instead"
-        )
+        raise BindError(address, "this system has no Unix sockets; give HOST:PORT instead")
     if address.path.startswith("@") and sys.platform != "linux":
-        raise BindError(
-            f"cannot listen on {address}: only Linux has abstract Unix sockets; give a path instead"
-        )
+        raise BindError(address, "only Linux has abstract Unix sockets; give a path instead")
     return socket.AF_UNIX
 
 
@@ -331,12 +328,12 @@ def _set_options(sock: socket.socket, address: Address) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bool(address.host))
 
 
-def _inherit_nodelay(sock: socket.socket) -> bool:
-    """Set TCP_NODELAY on a listener where its clients inherit it; it saves a system call a client."""
-    if sys.platform != "linux":
-        return False
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return True
+def _families(sock: socket.socket) -> list[int]:
+    """List the families that a socket bound to all interfaces serves."""
+    if sock.family == socket.AF_INET:
+        return [socket.AF_INET]
+    only_ipv6 = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return [socket.AF_INET6] if only_ipv6 else [socket.AF_INET, socket.AF_INET6]
 
 
 def _own_address(family: int) -> str:
@@ -357,10 +354,11 @@ def _adopt(address: Address) -> socket.socket:
         sock = socket.socket(fileno=address.descriptor)
     except OSError as error:
         reason = "there is no such descriptor" if error.errno == errno.EBADF else "it is no socket"
-        raise BindError(f"cannot listen on {address}: {reason}; {advice}") from error
-    if sock.type != socket.SOCK_STREAM or not _is_listening(sock):
+        raise BindError(address, f"{reason}; {advice}") from error
+    served = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", None))
+    if sock.family not in served or sock.type != socket.SOCK_STREAM or not _is_listening(sock):
         sock.detach()
-        raise BindError(f"cannot listen on {address}: it is a socket that does not listen; {advice}")
+        raise BindError(address, f"that socket does not listen for streams; {advice}")
     sock.set_inheritable(False)
     return sock
 
@@ -379,9 +377,7 @@ def _clear_stale(address: Address) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise BindError(
-            f"cannot listen on {address}: the file there is no socket; move it, or choose another path"
-        )
+        raise BindError(address, "the file there is no socket; move it, or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -406,7 +402,7 @@ def _explained(address: Address) -> Iterator[None]:
         raise
     except OSError as error:
         explain = _explain_unix if address.kind == "unix" else _explain_tcp
-        raise BindError(f"cannot listen on {address}: {explain(error, address)}") from error
+        raise BindError(address, explain(error, address)) from error
 
 
 def _explain_tcp(error: OSError, address: Address) -> str:
@@ -416,10 +412,10 @@ def _explain_tcp(error: OSError, address: Address) -> str:
         case errno.EACCES | errno.EPERM if address.port < 1024:
             return "no permission for a port under 1024; choose a higher one, such as 8000"
         case errno.EADDRNOTAVAIL:
-            return f"{address.host} is no address of this machine; choose one that is, or :{address.port} for all"
+            return f"{address.host} is not this machine; choose an address of it, or :{address.port} for all"
         case errno.EAFNOSUPPORT:
             return f"this system has no IPv6; choose an IPv4 address, such as 127.0.0.1:{address.port}"
-    return f"{error.strerror or error}; choose another address"
+    return f"the system says {error.strerror!r}; check the address and the system's limits"
 
 
 def _explain_unix(error: OSError, address: Address) -> str:
@@ -435,7 +431,7 @@ def _explain_unix(error: OSError, address: Address) -> str:
             return f"{folder} is no folder; choose another path"
         case None | errno.ENAMETOOLONG:  # Python measures the path before the system does
             return "the path is too long for a Unix socket; keep it under 100 bytes"
-    return f"{error.strerror or error}; choose another path"
+    return f"the system says {error.strerror!r}; check the path and the system's limits"
 
 
 def _holder(address: Address) -> str:
@@ -446,11 +442,9 @@ def _holder(address: Address) -> str:
             if not links.isdisjoint(_open_files(pid)):
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
                     name = re.sub("[^!-~]", "?", comm.read().strip())
-                return (
-                    " by this process itself;"
-                    if pid == os.getpid()
-                    else f" by {name} (process {pid}); stop it, or"
-                )
+                if pid == os.getpid():
+                    return " by this process itself;"
+                return f" by {name} (process {pid}); stop it, or"
     return ";"
 
 
@@ -476,6 +470,6 @@ def _rows(table: str) -> list[list[str]]:
 
 def _open_files(pid: int) -> Iterator[str]:
     with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                yield os.readlink(entry.path)
+                yield os.readlink(f"/proc/{pid}/fd/{number}")
