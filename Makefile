@@ -1,0 +1,85 @@
+# Two commands do all the set-up, on any machine that has Python 3.11 or newer and make:
+#
+#     make run       installs into .venv and serves the Hello World page at http://127.0.0.1:8000/
+#     make test      installs into .venv and runs every test
+#
+# `make help` lists the rest. Variables: PYTHON (the interpreter), VENV (the environment), APP and ARGS (what to run).
+
+VENV ?= .venv
+BIN = $(VENV)/bin
+WORKERS ?= auto
+OTHER_PYTHONS ?= 3.12 3.13
+
+.DEFAULT_GOAL = help
+.PHONY: help run test test-others test-all lint format types docs check clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.installed-run  ## serve the Hello World page; APP=apps.hello:app serves another, ARGS='--threads 4' adds options
+	@$(BIN)/wsgiserver $(APP) $(ARGS)
+
+test: $(VENV)/.installed-test  ## run every test, in parallel, with branch coverage; ARGS='-k head' chooses
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
+
+test-all: test test-others  ## the same, then with every other Python that this machine has
+
+test-others:  ## every test with the other Pythons alone, each in its own environment (OTHER_PYTHONS, 3.12 and 3.13)
+	@for version in $(OTHER_PYTHONS); do \
+	    found=; \
+	    for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+	        if "$$python" -c 'import venv, ensurepip' 2>/dev/null; then found=$$python; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then echo "Python $$version: not on this machine, skipped"; continue; fi; \
+	    echo "Python $$version: $$found"; \
+	    $(MAKE) --no-print-directory test VENV=build/venv-$$version PYTHON="$$found" || exit 1; \
+	done
+
+lint: $(VENV)/.installed-dev  ## ruff: the rules, and the layout
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev  ## ruff: lay the code out, and mend what can be mended by itself
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev  ## mypy --strict
+	@$(BIN)/mypy --strict
+
+docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html; a warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+check: lint types docs test  ## everything that must hold before a commit
+
+clean:  ## remove the environments and everything that was made
+	rm -rf .venv build dist docs/_build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made once. What is installed into it is noted in a stamp file, and is installed anew only when
+# pyproject.toml has changed since. The target is pip, because a venv that could not be finished has a python, but no pip.
+CANDIDATES = $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
+
+$(BIN)/pip:
+	@found=; \
+	for python in $(CANDIDATES); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "wsgiserver needs Python 3.11 or newer. Tried:" >&2; \
+	    for python in $(CANDIDATES); do \
+	        echo "    $$python: $$($$python --version 2>/dev/null || echo not found)" >&2; \
+	    done; \
+	    echo "Install a newer one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv $(VENV)
+
+$(VENV)/.installed-run: extras =
+$(VENV)/.installed-test: extras = [test]
+$(VENV)/.installed-dev: extras = [dev]
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
+	@echo "Installing wsgiserver$(extras) into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(extras)'
+	@touch $@
