@@ -1,4 +1,4 @@
-"""Take an address as people write it, give a `Listener` and a `Stream` for each client; the loop is next."""
+"""Take addresses as people write them, give listeners and a stream for each client; the loop is next."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class BindError(OSError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen, as it was asked for; what was bound stands in the `Listener`.
+    """Where to listen, as it was asked for; what was bound stands in the ``Listener``.
 
-    Of the fields only those of its kind mean something: `host` ("" for all interfaces) and `port` (0 for a
-    free one), `path` (which begins with "@" in Linux' abstract namespace), or `descriptor`.
+    Of the fields only those of its kind mean something: ``host`` ("" for all interfaces) and ``port`` (0 for
+    a free one), ``path`` (which begins with "@" in Linux' abstract namespace), or ``descriptor``.
     """
 
     kind: Literal["tcp", "unix", "fd"]
@@ -55,7 +55,7 @@ _TCP = re.compile(r"(?:(?:\[([^\[\]]+)\]|([^\s\[\]/:]*)):)?([0-9]{1,5})")
 
 
 def parse_address(text: str) -> Address:
-    """Read `HOST:PORT`, `:PORT`, `PORT`, `[IPV6]:PORT`, `unix:PATH` or `fd:N`; else raise `AddressError`."""
+    """Read an address in one of the ``FORMS``; raise ``AddressError`` when it has none of them."""
     if re.search(r"[\x00-\x1f\x7f]", text):
         raise AddressError(f"{text!r} is no address: it holds a control character")
     kind, _, rest = text.partition(":")
@@ -100,14 +100,14 @@ def _bracketed(host: str) -> str:
 class Listener:
     """A listening socket: TCP (IPv4, IPv6 or both), Unix, or inherited as a descriptor.
 
-    It listens, non-blocking, when the constructor returns; else the constructor raises `BindError`. Of the
+    It listens, non-blocking, when the constructor returns; else the constructor raises ``BindError``. Of the
     addresses of a host name one is bound, an IPv4 one where there is one. The file of a Unix socket gets the
-    permissions `unix_mode` before anyone can connect. A descriptor is adopted: from then on it belongs to the
-    listener, and is closed with it.
+    permissions ``unix_mode`` before anyone can connect. A descriptor is adopted: from then on it belongs to
+    the listener, and is closed with it.
 
-    `address` is what was bound: host and port, or the path. `url` leads there from this machine; `urls` holds
-    every one to name in a greeting: when bound to all interfaces, the machine's own addresses too. `name` and
-    `port` are for SERVER_NAME and SERVER_PORT.
+    ``address`` is what was bound: host and port, or the path. ``url`` leads there from this machine; ``urls``
+    holds every one to name in a greeting: when bound to all interfaces, the machine's own addresses too.
+    ``name`` and ``port`` are for SERVER_NAME and SERVER_PORT.
     """
 
     address: tuple[str, int] | str
@@ -186,11 +186,11 @@ class Listener:
     def accept(self) -> Stream | None:
         """Give the next client, or None when there is none (any more).
 
-        `OSError` passes when there is no room for one (EMFILE, ENFILE, ENOBUFS, ENOMEM), and when the
+        ``OSError`` passes when there is no room for one (EMFILE, ENFILE, ENOBUFS, ENOMEM), and when the
         listener is closed.
         """
-        # accept4, getsockname (Python checks what it wraps) and ioctl, with the object 5.8 us a connection.
-        # The private `_accept` would save 1.2 us, accept4 with SOCK_NONBLOCK through ctypes 0.5 us more on
+        # accept4, getsockname (Python checks what it wraps) and ioctl, with the object 5.8 µs a connection.
+        # The private `_accept` would save 1.2 µs, accept4 with SOCK_NONBLOCK through ctypes 0.5 µs more on
         # Python 3.11 and nothing on 3.13: too little to depend on what is not documented.
         try:
             client, address = self._socket.accept()
@@ -233,10 +233,10 @@ _NOBODY = {
 
 
 class Stream:
-    """One client over a plain, non-blocking socket; `peer_address` is what `accept` gave for it.
+    """One client over a plain, non-blocking socket; ``peer_address`` is what ``accept`` gave for it.
 
-    `recv`, `send` and `sendmsg` (None where the system has none) are the socket's own methods: they raise
-    `BlockingIOError` when the socket is not ready, another `OSError` when the client is gone.
+    ``recv``, ``send`` and ``sendmsg`` (None where the system has none) are the socket's own methods: they
+    raise ``BlockingIOError`` when the socket is not ready, another ``OSError`` when the client is gone.
     """
 
     __slots__ = ("_socket", "fileno", "peer", "peer_host", "peer_port", "recv", "send", "sendmsg")
@@ -261,7 +261,7 @@ class Stream:
 
     @property
     def sendfile(self) -> Callable[[int, int, int], int] | None:
-        """`sendfile(descriptor, offset, count)` gives the bytes sent, 0 at the file's end.
+        """``sendfile(descriptor, offset, count)`` gives the bytes sent, 0 at the file's end.
 
         None where the system cannot.
         """
@@ -271,7 +271,7 @@ class Stream:
         return os.sendfile(self.fileno(), descriptor, offset, count)
 
     def wait_writable(self, timeout: float) -> bool:
-        """Wait `timeout` seconds at most until a send does not block (it may fail); tell whether it is so."""
+        """Wait at most ``timeout`` seconds until a send does not block (but may fail); tell if it is so."""
         if not hasattr(select, "poll"):
             return bool(select.select([], [self.fileno()], [], timeout)[1])
         poll = select.poll()  # unlike select it takes descriptors above 1023
@@ -371,7 +371,7 @@ def _is_listening(sock: socket.socket) -> bool:
 
 
 def _clear_stale(address: Address) -> None:
-    """Remove the socket file that a dead server left; raise `BindError` for whatever else is there."""
+    """Remove the socket file that a dead server left; raise ``BindError`` for whatever else is there."""
     try:
         mode = os.lstat(address.path).st_mode
     except FileNotFoundError:
@@ -395,7 +395,7 @@ def _clear_stale(address: Address) -> None:
 
 @contextlib.contextmanager
 def _explained(address: Address) -> Iterator[None]:
-    """Turn the system's errors into `BindError`."""
+    """Turn the system's errors into ``BindError``."""
     try:
         yield
     except BindError:
