@@ -1,0 +1,375 @@
+"""Takes the texts of the command line, the environment and a file; gives one frozen `Settings` to the server.
+
+Each setting is declared once, as a field of `Settings`. From there come its option (`--timeout-head`), its
+environment variable (`WSGISERVER_TIMEOUT_HEAD`), its key in `[tool.wsgiserver]` of `pyproject.toml`
+(`timeout-head`), its line in the help and its row in the reference. Where several speak, the command line
+comes before the environment, and the environment before the file.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn
+
+
+class BadSetting(ValueError):  # noqa: N818 - named for what it is, as BadRequest is
+    """A value that a setting cannot take; `str()` is one line: where it stands and what is allowed."""
+
+
+# How texts are read. A reader raises a bare ValueError; `Option` makes the message, from what is declared.
+
+SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+SECONDS = {"": 1, "s": 1}
+SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def _amount(text: str, number: Callable[[str], Any], units: Mapping[str, int]) -> Any:
+    match = re.fullmatch("([0-9.]+) ?([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in units:
+        raise ValueError
+    return number(match[1]) * units[match[2]]
+
+
+def _octal(text: str) -> int:
+    if not re.fullmatch("(0o)?[0-7]{1,4}", text.strip()):
+        raise ValueError
+    return int(text, 8)
+
+
+def _switch(text: str) -> bool:
+    if text.strip().lower() not in SWITCHES:
+        raise ValueError
+    return SWITCHES[text.strip().lower()]
+
+
+def _show_size(size: int) -> str:
+    units = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+    return next((f"{size // unit} {name}" for name, unit in units if size and size % unit == 0), f"{size} B")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value, for people and for Python.
+
+    `metavar` stands for it in the help, `looks` says what may be written, `unit` what it counts. In Python
+    it is one of `types`, and `make` gives it its one type; `parse` reads a text, which `show` writes.
+    """
+
+    metavar: str
+    looks: str
+    types: tuple[type, ...]
+    make: Callable[[Any], Any] = str
+    parse: Callable[[str], Any] = str
+    show: Callable[[Any], str] = str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+APPLICATION = Kind("APP", "a text", (str,))
+FOLDER = Kind("DIR", "a path", (str,))
+ADDRESSES = Kind(
+    metavar="ADDRESS",
+    looks="one address or several, none empty",
+    types=(str, tuple, list),
+    make=lambda value: (value,) if isinstance(value, str) else tuple(value),
+    parse=lambda text: [item.strip() for item in text.split(",")],
+    show=", ".join,
+)
+SWITCH = Kind("", "true or false", (bool,), bool, _switch, lambda value: str(value).lower())
+NUMBER = Kind("N", "a whole number", (int,), int, lambda text: _amount(text, int, {"": 1}), minimum=1)
+SIZE = Kind(
+    metavar="SIZE",
+    looks="a size such as 65536, 64 KiB, 1 MiB or 1 GiB",
+    types=(int,),
+    make=int,
+    parse=lambda text: _amount(text, int, SIZES),
+    show=_show_size,
+    unit="bytes",
+    minimum=1,
+)
+DURATION = Kind(
+    metavar="SECONDS",
+    looks="a time such as 10, 1.5 or 10 s",
+    types=(float, int),
+    make=float,
+    parse=lambda text: _amount(text, float, SECONDS),
+    show=lambda value: f"{value:.6f}".rstrip("0").rstrip(".") + " s",
+    unit="seconds",
+    minimum=0.001,
+    maximum=86400.0,
+)
+MODE = Kind(
+    metavar="MODE",
+    looks="octal permissions such as 600 (in the file 0o600)",
+    types=(int,),
+    make=int,
+    parse=_octal,
+    show=lambda mode: f"{mode:o}",
+    unit="octal",
+    minimum=0,
+    maximum=0o777,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is declared of one setting, and the names that follow from it."""
+
+    name: str
+    default: Any
+    kind: Kind
+    group: str
+    help: str
+    more: str
+    short: str
+    unit: str
+    minimum: float | None
+    maximum: float | None
+
+    @property
+    def key(self) -> str:
+        """Its key in `[tool.wsgiserver]`; underscores will do as well."""
+        return self.name.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """Its option on the command line; the application is the argument and has none."""
+        return "APP" if self.kind is APPLICATION else f"--{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"WSGISERVER_{self.name.upper()}"
+
+    @property
+    def allowed(self) -> str:
+        """What its value may be, as messages and the reference say it."""
+        ends = [self.kind.show(end) for end in (self.minimum, self.maximum) if end is not None]
+        bounds = f"; {ends[0]} or more" if len(ends) == 1 else f"; {ends[0]} to {ends[1]}" if ends else ""
+        return self.kind.looks + bounds
+
+    def read(self, raw: object, source: str) -> Any:
+        """Give the checked value of a text or a Python value; raise `BadSetting`, which names `source`."""
+        try:
+            value = self.kind.parse(raw) if isinstance(raw, str) else raw
+        except ValueError:
+            value = raw  # a text is none of the types, so that the check refuses it
+        return self.check(value, source)
+
+    def check(self, value: Any, source: str) -> Any:
+        """Give a Python value in the setting's own type; raise `BadSetting` for a wrong type or bounds."""
+        if type(value) not in self.kind.types or not self._in_bounds(value):
+            raise BadSetting(f"{source}: must be {self.allowed}, not {value!r:.80}")
+        return self.kind.make(value)
+
+    def _in_bounds(self, value: Any) -> bool:
+        if self.kind is ADDRESSES:
+            return bool(value) and all(isinstance(item, str) and item for item in value)
+        enough = self.minimum is None or value >= self.minimum
+        return enough and (self.maximum is None or value <= self.maximum)
+
+
+def _setting(group: str, kind: Kind, default: Any, help: str, more: str = "", **other: Any) -> Any:
+    """Declare a setting: `help` is its line in the help; `more` follows it in the reference."""
+    bounds = {"unit": kind.unit, "minimum": kind.minimum, "maximum": kind.maximum}
+    words = {"group": group, "kind": kind, "help": help, "more": more, "short": ""}
+    return field(default=default, metadata={**bounds, **words, **other})
+
+
+SERVE, RUN, LIMIT, DEADLINE, BUFFER = "What to serve", "Running", "Limits", "Deadlines", "Buffers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a server, checked; a value that is not allowed raises `BadSetting`.
+
+    Sizes are in bytes, times in seconds. `bind` takes a single address as a `str` too.
+    """
+
+    app: str = _setting(
+        SERVE, APPLICATION, "", "module:attribute, module, file.py or folder; else the Hello World page."
+    )
+    bind: tuple[str, ...] = _setting(
+        SERVE,
+        ADDRESSES,
+        ("127.0.0.1:8000",),
+        "HOST:PORT, :PORT, PORT, [::1]:PORT, unix:PATH or fd:N; repeatable.",
+        "`:PORT` is every interface, port 0 a free one. A variable has commas between them, the file a list.",
+        short="-b",
+    )
+    chdir: str = _setting(
+        SERVE, FOLDER, "", "Work in this folder.", "Imports and relative paths start there."
+    )
+    unix_mode: int = _setting(
+        SERVE,
+        MODE,
+        0o600,
+        "Permissions of a Unix socket.",
+        "600: only for this user; 660: for its group too.",
+    )
+    backlog: int = _setting(SERVE, NUMBER, 1024, "Connections that may wait to be accepted.", maximum=65535)
+
+    threads: int = _setting(
+        RUN, NUMBER, 16, "Application calls that may run at once.", "1: everything happens on one thread."
+    )
+    access_log: bool = _setting(RUN, SWITCH, True, "Write a line for each request.", "On standard output.")
+    quiet: bool = _setting(
+        RUN, SWITCH, False, "Print warnings and errors only.", "The access log is off too.", short="-q"
+    )
+    server_header: bool = _setting(
+        RUN, SWITCH, True, "Send a Server header.", "The application's own is kept either way."
+    )
+    terse_errors: bool = _setting(
+        RUN,
+        SWITCH,
+        False,
+        "Answer errors with their status only.",
+        "Else the page names the rule that was broken.",
+    )
+
+    limit_line: int = _setting(LIMIT, SIZE, 16 << 10, "Request line.", "Answered with 414 when longer.")
+    limit_head: int = _setting(LIMIT, SIZE, 64 << 10, "All header fields together.", "Answered with 431.")
+    limit_fields: int = _setting(LIMIT, NUMBER, 100, "Number of header fields.", "Answered with 431.")
+    limit_body: int = _setting(
+        LIMIT, SIZE, 1 << 30, "Request body.", "Answered with 413 when larger.", minimum=0
+    )
+    limit_connections: int = _setting(
+        LIMIT,
+        NUMBER,
+        1000,
+        "Connections open at once.",
+        "The longest idle one is closed to make room; when none is idle, new ones wait.",
+    )
+
+    timeout_head: float = _setting(
+        DEADLINE, DURATION, 10.0, "To receive the head of a request.", "Then 408; nothing when no byte came."
+    )
+    timeout_body: float = _setting(
+        DEADLINE, DURATION, 30.0, "Between two pieces of a request body.", "Then 408."
+    )
+    timeout_keep_alive: float = _setting(
+        DEADLINE, DURATION, 15.0, "Between two requests.", "Then the connection is closed."
+    )
+    timeout_send: float = _setting(
+        DEADLINE,
+        DURATION,
+        30.0,
+        "For a client that takes none of a response.",
+        "Then the connection is reset.",
+    )
+    timeout_stop: float = _setting(
+        DEADLINE,
+        DURATION,
+        30.0,
+        "For requests under way when stopping.",
+        "Then, or at a second signal, closed.",
+    )
+
+    buffer_body: int = _setting(
+        BUFFER, SIZE, 1 << 20, "Request body kept in memory.", "More goes to a temporary file.", minimum=0
+    )
+    buffer_response: int = _setting(
+        BUFFER,
+        SIZE,
+        64 << 10,
+        "Response kept for a slow client.",
+        "With more, its thread waits for the client.",
+    )
+
+    def __post_init__(self) -> None:
+        for option in OPTIONS:
+            object.__setattr__(self, option.name, option.check(getattr(self, option.name), option.name))
+
+
+OPTIONS = tuple(Option(name=each.name, default=each.default, **each.metadata) for each in fields(Settings))
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+# Where values come from. A source gives, by name, the values that it speaks of and where each of them stands.
+
+Found = dict[str, tuple[Any, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The settings, and by name where each stands: "--threads", "WSGISERVER_THREADS", "default" ..."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder: str = "") -> Resolved:
+    """Find each setting: in `given` (by the command line), else in `environment`, else in the file.
+
+    `given` maps names to texts, lists of texts or booleans; None is an option that was not used. The file is
+    `pyproject.toml` in the folder that the command line or the environment says to work in, else in `folder`
+    ("" is the working directory). Raises `BadSetting`, for a bad value that another source outranks too.
+    """
+    found = {**from_environment(environment), **from_command_line(given)}
+    chdir, _ = found.get("chdir", ("", ""))
+    found = {**from_file(os.path.join(folder, chdir, "pyproject.toml")), **found}
+    settings = Settings(**{name: value for name, (value, _) in found.items()})
+    return Resolved(settings, {name: found[name][1] if name in found else "default" for name in BY_NAME})
+
+
+def from_command_line(given: Mapping[str, object]) -> Found:
+    """Read what the command line gave, by name."""
+    used = [(BY_NAME[name], raw) for name, raw in given.items() if raw is not None]
+    return {option.name: (option.read(raw, option.flag), option.flag) for option, raw in used}
+
+
+def from_environment(environment: Mapping[str, str]) -> Found:
+    """Read the variables `WSGISERVER_...`. Empty is not set; unknown ones may belong to something else."""
+    used = [(option, environment[option.variable]) for option in OPTIONS if environment.get(option.variable)]
+    return {option.name: (option.read(raw, option.variable), option.variable) for option, raw in used}
+
+
+def from_file(path: str) -> Found:
+    """Read `[tool.wsgiserver]` of a `pyproject.toml`; a file that is not there says nothing."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise BadSetting(f"{path}: cannot be read: {error.strerror}") from None
+    # To parse costs 5 ms of the start, and most files hold nothing for the server.
+    return from_table(_parse_toml(data, path), path) if b"wsgiserver" in data else {}
+
+
+def _parse_toml(data: bytes, path: str) -> Any:
+    import tomllib
+
+    try:
+        document = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise BadSetting(f"{path}: is not valid TOML: {error}") from None
+    tool = document.get("tool", {})
+    return tool.get("wsgiserver", {}) if isinstance(tool, dict) else {}
+
+
+def from_table(table: Any, path: str = "pyproject.toml") -> Found:
+    """Read the table `[tool.wsgiserver]`; its keys have dashes or underscores."""
+    where = f"{path}, [tool.wsgiserver]"
+    if not isinstance(table, dict):
+        raise BadSetting(f"{where}: must be a table, not {table!r:.80}")
+    found: Found = {}
+    for key, raw in table.items():
+        option = BY_NAME.get(key.replace("-", "_")) or _unknown(key, where)
+        if option.name in found:
+            raise BadSetting(f"{where} {key}: stands there twice, with dashes and with underscores")
+        found[option.name] = (option.read(raw, f"{where} {key}"), where)
+    return found
+
+
+def _unknown(key: str, where: str) -> NoReturn:
+    import difflib
+
+    near = difflib.get_close_matches(key.replace("_", "-"), [option.key for option in OPTIONS])
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise BadSetting(f"{where} {key}: no such setting{hint}")
