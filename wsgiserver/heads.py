@@ -1,0 +1,277 @@
+"""Takes the lines of a request's head and gives a ``Request`` with its ``Fields``, or says which rule was broken.
+
+``http11`` finds where the lines end and calls this module for each of them. A fault is explained only once the
+pattern has refused the line, so that good requests pay nothing for good messages.
+"""
+
+from typing import Final
+
+from wsgiserver.grammar import (
+    ABSOLUTE_FORM,
+    BROKEN_ESCAPE,
+    DIGITS,
+    FIELD_LINE,
+    HOST,
+    LINE_BREAK,
+    PCT_ENCODED,
+    REQUEST_LINE,
+)
+from wsgiserver.messages import BadRequest, Fields, Request
+
+# -- Field lines ---------------------------------------------------------------------------------------------------
+
+
+# name as sent, value, CGI variable; the last is "" for a field that is dropped.
+Field = tuple[str, str, str]
+
+# A client repeats its lines, and clients share many: a line that is known is not parsed again. Both bounds keep a
+# hostile client from filling the memory; a full table is emptied, which costs the next requests a few µs.
+_known: dict[bytes, Field] = {}
+KNOWN_LINES: Final = 1024
+KNOWN_LINE_LENGTH: Final = 256
+
+
+def parse_field(line: bytes) -> Field:
+    """Parse one field line without its CRLF (RFC 9112 section 5); raise ``BadRequest`` where it breaks the grammar."""
+    match = FIELD_LINE.fullmatch(line)
+    if match is None:
+        raise _explain_field(line)
+    raw_name, raw_value = match.groups()
+    name = raw_name.decode("latin-1")
+    value = raw_value.decode("latin-1").rstrip(" \t")
+    key = name.upper().replace("-", "_")
+    if "_" in name or key == "PROXY":
+        # It could pose as the field with hyphens; HTTP_PROXY would be read as a setting of the process.
+        key = ""
+    elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        key = "HTTP_" + key
+    field = (name, value, key)
+    if len(line) <= KNOWN_LINE_LENGTH:
+        if len(_known) >= KNOWN_LINES:
+            _known.clear()
+        _known[line] = field
+    return field
+
+
+def _explain_field(line: bytes) -> BadRequest:
+    """Say what is wrong with a field line that the pattern refused."""
+    _check_line(line)
+    if line[:1] in (b" ", b"\t"):
+        return BadRequest(400, "a folded field line (obs-fold) is not accepted", "RFC 9112 section 5.2", line, 0)
+    name, colon, _ = line.partition(b":")
+    if not colon:
+        return BadRequest(400, "a field line has no colon", "RFC 9112 section 5", line, len(line))
+    if not name:
+        return BadRequest(400, "a field line has no name", "RFC 9112 section 5", line, 0)
+    stripped = name.rstrip(b" \t")
+    if stripped != name and FIELD_LINE.fullmatch(stripped + b":"):
+        reason = "white space stands between the field name and the colon"
+        return BadRequest(400, reason, "RFC 9112 section 5.1", line, len(stripped))
+    head = FIELD_LINE.match(line)
+    if head is None:
+        at = next(i for i in range(len(name)) if not FIELD_LINE.fullmatch(name[i : i + 1] + b":"))
+        return BadRequest(400, "a field name is not a token", "RFC 9110 section 5.1", line, at)
+    return BadRequest(400, "a field value holds a control character", "RFC 9110 section 5.5", line, head.end())
+
+
+def _check_line(line: bytes) -> None:
+    """Raise for a byte that may stand in no line at all; the line is whole and without its CRLF."""
+    match = LINE_BREAK.search(line)
+    if match is not None:
+        raise forbidden(line, match.start())
+
+
+def forbidden(line: bytes, at: int) -> BadRequest:
+    """Name the byte at ``at``, a CR, LF or NUL that may not stand there."""
+    byte = line[at : at + 1]
+    if byte == b"\n":
+        return BadRequest(400, "a line ends in a bare LF", "RFC 9112 section 2.2", line, at)
+    if byte == b"\r":
+        return BadRequest(400, "a line holds a bare CR", "RFC 9112 section 2.2", line, at)
+    return BadRequest(400, "a line holds a NUL", "RFC 9110 section 5.5", line, at)
+
+
+# Fields that are never combined: what makes two of them wrong, and where that stands.
+_SINGLE: Final = {
+    "HTTP_HOST": ("Host was sent twice", "RFC 9112 section 3.2"),
+    "CONTENT_LENGTH": ("Content-Length was sent twice", "RFC 9112 section 6.3"),
+}
+
+
+def parse_fields(block: bytes) -> Fields:
+    """Parse field lines, each ended by CRLF, into ``Fields``; raise ``BadRequest`` for the first fault."""
+    pairs = []
+    variables: dict[str, str] = {}
+    lines = block.split(b"\r\n")
+    lines.pop()
+    for line in lines:
+        field = _known.get(line)
+        name, value, key = field if field is not None else parse_field(line)
+        if not key:
+            continue
+        pairs.append((name, value))
+        if key in variables:
+            value = _combine(key, variables[key], value, line)
+        variables[key] = value
+    fields = Fields(tuple(pairs), variables)
+    _read_options(fields)
+    return fields
+
+
+def _combine(key: str, first: str, second: str, line: bytes) -> str:
+    """Combine two values of one field (RFC 9110 section 5.3), unless it may come once only."""
+    if key in _SINGLE:
+        raise BadRequest(400, *_SINGLE[key], line, 0)
+    if key == "CONTENT_TYPE":
+        if first != second:
+            raise BadRequest(400, "two different Content-Type fields were sent", "RFC 9110 section 8.3", line, 0)
+        return first
+    # RFC 6265 section 5.4 sends one Cookie field; HTTP/2 and proxies split it, and it is joined as it was.
+    return f"{first}; {second}" if key == "HTTP_COOKIE" else f"{first}, {second}"
+
+
+def _read_options(fields: Fields) -> None:
+    """Read out of the fields what decides the framing of the body and the life of the connection."""
+    variables = fields.variables
+    length = variables.get("CONTENT_LENGTH")
+    if length is not None:
+        fields.content_length = _content_length(length)
+    connection = variables.get("HTTP_CONNECTION")
+    if connection is not None:
+        options = [option.strip(" \t") for option in connection.lower().split(",")]
+        fields.close = "close" in options
+        fields.keep_alive = "keep-alive" in options
+    if "HTTP_TRANSFER_ENCODING" in variables:
+        _read_codings(fields, variables["HTTP_TRANSFER_ENCODING"])
+    if "HTTP_EXPECT" in variables:
+        fields.expect = variables["HTTP_EXPECT"].lower()
+
+
+def _content_length(text: str) -> int:
+    # Python's int() takes "+5", "5_0" and Arabic digits too; the RFC takes digits. 19 digits fit into 64 bits.
+    if not DIGITS.fullmatch(text.encode("latin-1")):
+        reason = "Content-Length is not a row of digits"
+        raise BadRequest(400, reason, "RFC 9112 section 6.3", b"Content-Length: " + text.encode("latin-1"), 16)
+    return int(text) if len(text) <= 19 else 10**19
+
+
+def _read_codings(fields: Fields, text: str) -> None:
+    """Read Transfer-Encoding (RFC 9112 section 6.1), of which only "chunked" alone is understood."""
+    line = b"Transfer-Encoding: " + text.encode("latin-1")
+    if fields.content_length is not None:
+        reason = "Content-Length and Transfer-Encoding were sent together"
+        raise BadRequest(400, reason, "RFC 9112 section 6.3", line, 0)
+    # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
+    codings = [coding for part in text.split(",") if (coding := part.strip(" \t").lower())]
+    if codings == ["chunked"]:
+        fields.chunked = True
+    elif not codings:
+        raise BadRequest(400, "Transfer-Encoding names no coding", "RFC 9112 section 6.1", line, 19)
+    elif codings.count("chunked") > 1:
+        raise BadRequest(400, "chunked was applied more than once", "RFC 9112 section 6.1", line, 19)
+    elif "chunked" in codings[:-1]:
+        raise BadRequest(400, "chunked is not the last transfer coding", "RFC 9112 section 6.3", line, 19)
+    else:
+        raise BadRequest(501, "a transfer coding is not implemented", "RFC 9112 section 6.1", line, 19)
+
+
+# -- The request line ----------------------------------------------------------------------------------------------
+
+
+def parse_request_line(line: bytes) -> tuple[str, str, str, str, str | None, int]:
+    """Parse a request line without its CRLF (RFC 9112 section 3).
+
+    Gives method, target, decoded path, query, authority (of an absolute-form target, else None) and minor version.
+    """
+    match = REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise _explain_request_line(line)
+    raw_method, target, major, minor = match.groups()
+    if major != b"1":
+        reason = f"HTTP/{major.decode()}.{minor.decode()} is not supported"
+        raise BadRequest(505, reason, "RFC 9110 section 15.6.6", line, len(line) - 3)
+    method = raw_method.decode("latin-1")
+    if method == "CONNECT":
+        raise BadRequest(501, "CONNECT is not implemented", "RFC 9110 section 9.3.6", line, 0)
+    authority = None
+    if target[:1] == b"/":
+        path, _, query = target.partition(b"?")
+    elif target == b"*" and method == "OPTIONS":
+        path, query = target, b""
+    else:
+        authority, path, query = _absolute_form(target, method, line)
+    if b"%" in path:
+        path = _decode_path(path, line)
+    return (
+        method,
+        target.decode("latin-1"),
+        path.decode("latin-1"),
+        query.decode("latin-1"),
+        authority,
+        0 if minor == b"0" else 1,
+    )
+
+
+def _absolute_form(target: bytes, method: str, line: bytes) -> tuple[str, bytes, bytes]:
+    """Take an absolute-form target apart (RFC 9112 section 3.2.2) into authority, path and query."""
+    match = ABSOLUTE_FORM.fullmatch(target)
+    at = len(method) + 1
+    if match is None:
+        reason = "the target is neither a path, nor an absolute URI, nor * with OPTIONS"
+        raise BadRequest(400, reason, "RFC 9112 section 3.2", line, at)
+    authority, path, query = match.groups(b"")
+    at += match.start(1)
+    if b"@" in authority:
+        raise BadRequest(400, "the target holds a user name", "RFC 9110 section 4.2.4", line, at)
+    if not authority or authority[:1] == b":" or not HOST.fullmatch(authority):
+        raise BadRequest(400, "the target's authority is not a host", "RFC 9110 section 4.2.1", line, at)
+    if not path:
+        # RFC 9112 section 3.2.4: OPTIONS with an empty path asks about the server as a whole.
+        path = b"*" if method == "OPTIONS" and not query else b"/"
+    return authority.decode("latin-1"), path, query
+
+
+def _decode_path(path: bytes, line: bytes) -> bytes:
+    broken = BROKEN_ESCAPE.search(path)
+    if broken is not None:
+        at = line.index(path) + broken.start()
+        reason = "a percent sign is not followed by two hex digits"
+        raise BadRequest(400, reason, "RFC 3986 section 2.1", line, at)
+    return PCT_ENCODED.sub(lambda match: bytes((int(match[1], 16),)), path)
+
+
+def _explain_request_line(line: bytes) -> BadRequest:
+    """Say what is wrong with a request line that the pattern refused."""
+    _check_line(line)
+    section = "RFC 9112 section 3"
+    parts = line.split(b" ")
+    if len(parts) == 2 and not parts[1].startswith(b"HTTP/"):
+        return BadRequest(400, "the request line has no HTTP version", "RFC 9112 section 2.3", line, len(line))
+    if len(parts) != 3 or b"" in parts:
+        return BadRequest(400, "the request line is not: method SP target SP version", section, line, 0)
+    method, target, _ = parts
+    if not REQUEST_LINE.fullmatch(method + b" / HTTP/1.1"):
+        return BadRequest(400, "the method is not a token", "RFC 9110 section 9.1", line, 0)
+    for at, byte in enumerate(target):
+        if not REQUEST_LINE.fullmatch(b"GET %c HTTP/1.1" % byte):
+            reason = "the target holds a character that may not stand in it"
+            return BadRequest(400, reason, "RFC 9112 section 3.2", line, len(method) + 1 + at)
+    at = len(method) + len(target) + 2
+    return BadRequest(400, "the version is not of the form HTTP/1.1", "RFC 9112 section 2.3", line, at)
+
+
+def check_head(request: Request) -> None:
+    """Check what takes the request line and the fields together; raise ``BadRequest``."""
+    fields = request.fields
+    if fields.host is None:
+        if request.minor:
+            raise BadRequest(400, "HTTP/1.1 without a Host field", "RFC 9112 section 3.2")
+    elif not HOST.fullmatch(fields.host.encode("latin-1")):
+        line = b"Host: " + fields.host.encode("latin-1")
+        raise BadRequest(400, "Host is not a host name and port", "RFC 9112 section 3.2", line, 6)
+    if request.minor == 0:
+        if fields.chunked:
+            raise BadRequest(400, "Transfer-Encoding came with HTTP/1.0", "RFC 9112 section 6.1")
+    elif fields.expect and fields.expect != "100-continue":
+        line = b"Expect: " + fields.expect.encode("latin-1")
+        raise BadRequest(417, "the expectation is not known", "RFC 9110 section 10.1.1", line, 8)

@@ -1,0 +1,357 @@
+"""Takes bytes and gives a ``Request`` and its body; takes status, headers and body and gives bytes (RFC 9112).
+
+No sockets, no threads, no clock: ``connection`` feeds the ``Reader`` with what came and sends what ``exchange`` lets
+the writer make.
+
+The reader goes line by line, and a line's faults are looked for in one order: a byte that may not stand in any line,
+a limit, the grammar. Each is found at the first byte that shows it, so the verdict is the same whether the bytes
+come at once or one by one. Nothing is scanned twice, so no way of cutting them costs more than another.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK
+from wsgiserver.heads import check_head, forbidden, parse_field, parse_fields, parse_request_line
+from wsgiserver.messages import BadRequest, Fields, Request
+
+# Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
+EMPTY_LINES: Final = 2
+# Octets of chunk extensions: for one chunk, for one body (RFC 9112 section 7.1.1 asks for a limit).
+EXTENSION_LIMIT: Final = 256
+EXTENSIONS_LIMIT: Final = 16 * 1024
+# A chunk's size has at most so many hex digits: 64 bits.
+CHUNK_SIZE_DIGITS: Final = 16
+CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
+
+
+class Limits(Protocol):
+    """What the reader needs to know of the settings; all in octets but ``limit_fields``, a count."""
+
+    @property
+    def limit_line(self) -> int: ...  # noqa: D102
+    @property
+    def limit_head(self) -> int: ...  # noqa: D102
+    @property
+    def limit_fields(self) -> int: ...  # noqa: D102
+    @property
+    def limit_body(self) -> int: ...  # noqa: D102
+
+
+# -- The reader ----------------------------------------------------------------------------------------------------
+
+
+class Phase(Enum):
+    """Where in a request the reader stands."""
+
+    REQUEST_LINE = auto()
+    FIELDS = auto()
+    LENGTH = auto()  # in a body whose length is known
+    CHUNK_LINE = auto()
+    CHUNK_DATA = auto()
+    CHUNK_END = auto()  # at the CRLF behind a chunk's data
+    TRAILERS = auto()
+    COMPLETE = auto()
+
+
+class Reader:
+    """Reads the requests of one connection out of its bytes.
+
+    ``receive`` what came; then ``read_head`` until it gives a request, then ``read_body`` until ``complete``; then
+    the next head. After a ``BadRequest`` the reader is spent: where the next request would begin is not known.
+    """
+
+    __slots__ = (
+        "_block", "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
+        "_quick", "_request", "_searched", "_total", "trailers",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # A head that is no longer exceeds no limit but perhaps that of the number of fields.
+        self._quick = min(limits.limit_line, limits.limit_head)
+        # What came and was not yet read: bytes, or a bytearray once pieces were put together.
+        self._buffer: bytes | bytearray = b""
+        self._phase = Phase.COMPLETE
+        # The last head and its field block: what comes again is not parsed again.
+        self._head = b""
+        self._request: Request | None = None
+        self._block = b""
+        self._fields: Fields | None = None
+        # Within the buffer: where the line that is being read begins; where the search for its end goes on.
+        self._line = 0
+        self._searched = 0
+        # Lines and octets of this head or trailer section so far.
+        self._count = 0
+        self._total = 0
+        # Octets of the body or the chunk that are still to come; of its extensions so far.
+        self._left = 0
+        self._extensions = 0
+        self.trailers: list[tuple[str, str]] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last request was read whole; ``read_head`` gives the next one then."""
+        phase = self._phase
+        return phase is Phase.COMPLETE or phase is Phase.REQUEST_LINE or phase is Phase.FIELDS
+
+    @property
+    def pending(self) -> bool:
+        """Whether bytes lie here that were not read yet."""
+        return bool(self._buffer)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of a head that is not whole has come; only then has the client begun to ask."""
+        return bool(self._buffer) or self._phase is not Phase.COMPLETE
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the client, cut anywhere."""
+        buffer = self._buffer
+        if not buffer:
+            self._buffer = data
+        elif type(buffer) is bytearray:
+            buffer += data
+        else:
+            self._buffer = bytearray(buffer) + data
+
+    # .. the head ..
+
+    def read_head(self) -> Request | None:
+        """Give the next request when its head is whole; None while bytes are missing.
+
+        Raises ``BadRequest`` as soon as the first byte is there that no continuation can mend.
+        """
+        buffer = self._buffer
+        if not buffer:
+            return None
+        if self._phase is Phase.COMPLETE:
+            if buffer == self._head and self._request is not None:
+                # The same head once more and nothing behind it, as a client sends that repeats itself: 1 µs saved.
+                self._buffer = b""
+                return self._begin_body(self._request)
+            end = buffer.find(b"\r\n\r\n") + 4
+            if 4 < end <= self._quick and buffer.count(b"\n", 0, end) <= self._limits.limit_fields + 2:
+                request = self._parse(bytes(buffer[:end]))
+                self._drop(end)
+                return self._begin_body(request)
+            self._phase = Phase.REQUEST_LINE
+            self._count = self._total = self._line = self._searched = 0
+        return self._scan_head()
+
+    def _parse(self, head: bytes) -> Request:
+        """Parse a whole head, with the empty line at its end, that is within the limits."""
+        if head == self._head and self._request is not None:
+            return self._request
+        line_end = head.find(b"\r\n")
+        line = parse_request_line(head[:line_end])
+        block = head[line_end + 2 : -2]
+        if block == self._block and self._fields is not None:
+            fields = self._fields
+        else:
+            fields = parse_fields(block)
+            self._block = block
+            self._fields = fields
+        request = Request(*line, fields)
+        check_head(request)
+        self._head = head
+        self._request = request
+        return request
+
+    def _scan_head(self) -> Request | None:
+        """Go through a head that comes in pieces, or that must be looked at line by line."""
+        while self._phase is Phase.REQUEST_LINE:
+            line = self._next_line(self._limits.limit_line, self._line_too_long)
+            if line is None:
+                return None
+            if line:
+                parse_request_line(line)
+                self._phase = Phase.FIELDS
+                self._count = self._total = 0
+            else:
+                self._skip_empty_line()
+        while True:
+            line = self._next_field_line()
+            if line is None:
+                return None
+            if not line:
+                break
+            parse_field(line)
+        request = self._parse(bytes(self._buffer[: self._line]))
+        self._drop(self._line)
+        self._phase = Phase.COMPLETE
+        return self._begin_body(request)
+
+    def _next_field_line(self) -> bytes | None:
+        """Give the next line of a head or a trailer section, within the limits of both; see ``_next_line``."""
+        line = self._next_line(self._limits.limit_head - self._total - 2, self._fields_too_long)
+        if line:
+            self._count += 1
+            self._total += len(line) + 2
+            if self._count > self._limits.limit_fields:
+                reason = f"more than {self._limits.limit_fields} field lines were sent"
+                raise BadRequest(431, reason, "RFC 6585 section 5", line, 0)
+        return line
+
+    def _line_too_long(self, line: bytes) -> BadRequest:
+        reason = f"the request line is longer than {self._limits.limit_line} bytes"
+        return BadRequest(414, reason, "RFC 9110 section 15.5.15", line, len(line))
+
+    def _fields_too_long(self, line: bytes) -> BadRequest:
+        reason = f"the field lines are longer than {self._limits.limit_head} bytes together"
+        return BadRequest(431, reason, "RFC 6585 section 5", line, len(line))
+
+    def _chunk_line_too_long(self, line: bytes) -> BadRequest:
+        reason = f"a chunk line is longer than {CHUNK_LINE_LIMIT} bytes"
+        return BadRequest(400, reason, "RFC 9112 section 7.1.1", line, len(line))
+
+    def _skip_empty_line(self) -> None:
+        self._count += 1
+        if self._count > EMPTY_LINES:
+            reason = f"more than {EMPTY_LINES} empty lines stand before the request line"
+            raise BadRequest(400, reason, "RFC 9112 section 2.2", b"", 0)
+        self._drop(2)
+
+    def _next_line(self, limit: int, too_long: Callable[[bytes], BadRequest]) -> bytes | None:
+        """Give the next line without its CRLF; None while its end is missing. An empty line is within any limit.
+
+        Raises for a byte that may stand in no line, and what ``too_long`` makes of a line over ``limit`` octets,
+        whichever comes first.
+        """
+        buffer = self._buffer
+        match = LINE_BREAK.search(buffer, self._searched)
+        at = match.start() if match is not None else len(buffer)
+        length = at - self._line
+        if length > max(limit, 0):
+            raise too_long(bytes(buffer[self._line : self._line + max(limit, 0)]))
+        if match is None or (match[0] == b"\r" and at + 1 == len(buffer)):
+            self._searched = at
+            return None
+        if match[0] != b"\r" or buffer[at + 1] != 10:
+            raise forbidden(bytes(buffer[self._line : at + 1]), length)
+        line = bytes(buffer[self._line : at])
+        self._line = self._searched = at + 2
+        return line
+
+    def _drop(self, count: int) -> None:
+        """Forget the first ``count`` bytes of the buffer; what is left begins with a new line."""
+        buffer = self._buffer
+        if count == len(buffer):
+            self._buffer = b""
+        elif type(buffer) is bytearray:
+            del buffer[:count]
+        else:
+            self._buffer = buffer[count:]
+        self._line = self._searched = 0
+
+    # .. the body ..
+
+    def _begin_body(self, request: Request) -> Request:
+        """Decide the framing of the body (RFC 9112 section 6.3)."""
+        fields = request.fields
+        length = fields.content_length
+        if length:
+            if length > self._limits.limit_body:
+                raise self._body_too_large()
+            self._phase = Phase.LENGTH
+            self._left = length
+        elif fields.chunked:
+            self._phase = Phase.CHUNK_LINE
+            self._line = self._searched = 0
+            self._total = self._extensions = 0
+        if self.trailers:
+            self.trailers = []
+        return request
+
+    def _body_too_large(self) -> BadRequest:
+        reason = f"the body is longer than {self._limits.limit_body} bytes"
+        return BadRequest(413, reason, "RFC 9110 section 15.5.14")
+
+    def read_body(self) -> bytes:
+        """Give the bytes of the body that are here now, decoded; b"" where there are none (see ``complete``)."""
+        if self._phase is Phase.LENGTH:
+            return self._take(Phase.COMPLETE)
+        if type(self._buffer) is bytes:
+            # A bytearray forgets its first bytes without moving the others, so that small chunks cost no more.
+            self._buffer = bytearray(self._buffer)
+        pieces = []
+        while self._buffer and self._phase is not Phase.COMPLETE:
+            if self._phase is Phase.CHUNK_DATA:
+                pieces.append(self._take(Phase.CHUNK_END))
+            elif not _STEPS[self._phase](self):
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take(self, then: Phase) -> bytes:
+        """Take of the buffer what belongs to the body or the chunk; ``then`` is the phase at its end."""
+        buffer = self._buffer
+        left = self._left
+        if len(buffer) <= left:
+            self._buffer = b""
+            self._left = left - len(buffer)
+            data = bytes(buffer)
+        else:
+            data = bytes(buffer[:left])
+            self._left = 0
+            self._drop(left)
+        if self._left == 0:
+            self._phase = then
+            self._line = self._searched = 0
+        return data
+
+    def _read_chunk_line(self) -> bool:
+        """Read chunk-size and chunk-ext (RFC 9112 section 7.1); True when the line was there."""
+        line = self._next_line(CHUNK_LINE_LIMIT, self._chunk_line_too_long)
+        if line is None:
+            return False
+        self._drop(self._line)
+        match = CHUNK_LINE.fullmatch(line)
+        if match is None:
+            raise BadRequest(400, "a chunk does not begin with its size in hex digits", "RFC 9112 section 7.1", line, 0)
+        digits, extensions = match.groups()
+        self._extensions += len(extensions)
+        if len(extensions) > EXTENSION_LIMIT or self._extensions > EXTENSIONS_LIMIT:
+            raise BadRequest(400, "the chunk extensions are too long", "RFC 9112 section 7.1.1", line, len(digits))
+        size = int(digits, 16)
+        self._total += size
+        if self._total > self._limits.limit_body:
+            raise self._body_too_large()
+        self._left = size
+        self._phase = Phase.CHUNK_DATA
+        if size == 0:
+            self._phase = Phase.TRAILERS
+            self._count = self._total = 0
+        return True
+
+    def _read_chunk_end(self) -> bool:
+        """Read the CRLF behind a chunk's data, byte for byte."""
+        end = bytes(self._buffer[:2])
+        if end == b"\r":
+            return False
+        if end != b"\r\n":
+            raise BadRequest(400, "a chunk's data is not followed by CRLF", "RFC 9112 section 7.1", end, 0)
+        self._drop(2)
+        self._phase = Phase.CHUNK_LINE
+        return True
+
+    def _read_trailer(self) -> bool:
+        """Read one line of the trailer section (RFC 9112 section 7.1.2), checked like a field."""
+        line = self._next_field_line()
+        if line is None:
+            return False
+        self._drop(self._line)
+        if not line:
+            self._phase = Phase.COMPLETE
+            return True
+        name, value, key = parse_field(line)
+        if key:
+            self.trailers.append((name, value))
+        return True
+
+
+_STEPS: Final = {
+    Phase.CHUNK_LINE: Reader._read_chunk_line,
+    Phase.CHUNK_END: Reader._read_chunk_end,
+    Phase.TRAILERS: Reader._read_trailer,
+}

@@ -1,0 +1,102 @@
+"""Holds what the reader found, a ``Request`` with its ``Fields``, and who is at fault when something is wrong.
+
+``http11`` makes these objects; ``environ``, ``gateway`` and ``connection`` read them. All of them are pure data.
+"""
+
+from typing import Final
+
+
+class BadRequest(Exception):
+    """The client broke a rule; it is answered with ``status`` and the connection is closed.
+
+    ``reason`` is one sentence for people and ``section`` the rule's place ("RFC 9112 section 5.1"). ``line`` is the
+    offending line as it came (as much of it as is there) and ``at`` the offset of the offending byte in it, or -1
+    where no single byte is to blame.
+    """
+
+    def __init__(self, status: int, reason: str, section: str, line: bytes = b"", at: int = -1) -> None:
+        super().__init__(f"{reason} ({section})")
+        self.status = status
+        self.reason = reason
+        self.section = section
+        self.line = line
+        self.at = at
+
+
+class BadResponse(Exception):
+    """The application broke a rule of PEP 3333 or RFC 9110; ``str()`` of it says which, for its developer."""
+
+
+class Fields:
+    """The header fields of one request, parsed and checked.
+
+    Shared by all requests that came with the same bytes, so nothing in it may be changed once it is made.
+    """
+
+    __slots__ = ("chunked", "close", "content_length", "expect", "host", "keep_alive", "pairs", "variables")
+
+    def __init__(self, pairs: tuple[tuple[str, str], ...], variables: dict[str, str]) -> None:
+        # The field lines in order, with their names as sent; values are latin-1 text.
+        self.pairs = pairs
+        # The same as CGI variables (RFC 3875 section 4.1.18), repeated fields combined. The environ needs them so;
+        # making them while the lines are read saves a second walk, 0.7 µs for a browser's twelve fields.
+        self.variables = variables
+        # None: no Host field was sent (an empty one is "").
+        self.host: str | None = variables.get("HTTP_HOST")
+        # Octets of the body as Content-Length says, or None.
+        self.content_length: int | None = None
+        # Transfer-Encoding: chunked.
+        self.chunked = False
+        # The connection options "close" and "keep-alive" (RFC 9112 section 9.3).
+        self.close = False
+        self.keep_alive = False
+        # The value of Expect in lower case, "" where there is none (RFC 9110 section 10.1.1).
+        self.expect = ""
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Give the combined value of the field ``name`` (any case), or ``default``."""
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        return self.variables.get(key, default)
+
+    def __repr__(self) -> str:
+        return f"Fields({self.pairs!r})"
+
+
+class Request:
+    """The head of one request, parsed and checked (RFC 9112 section 3). Never changed once it is made."""
+
+    __slots__ = ("authority", "fields", "keep_alive", "method", "minor", "path", "query", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        authority: str | None,
+        minor: int,
+        fields: Fields,
+    ) -> None:
+        self.method = method
+        # The request-target, untouched, as latin-1 text.
+        self.target = target
+        # The path with its percent-escapes decoded once, as latin-1 text of the bytes; "*" for ``OPTIONS *``.
+        self.path = path
+        # What stands behind the first "?", untouched.
+        self.query = query
+        # The authority of an absolute-form target, which outranks Host (RFC 9112 section 3.2.2); else None.
+        self.authority = authority
+        # 0 for HTTP/1.0, 1 for HTTP/1.1 and above.
+        self.minor = minor
+        self.fields = fields
+        # Whether the client wants the connection kept (RFC 9112 section 9.3).
+        self.keep_alive = not fields.close if minor else fields.keep_alive and not fields.close
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target} HTTP/1.{self.minor}>"
+
+
+# Stands in an exchange for a request that could not be read.
+UNREADABLE: Final = Request("-", "-", "", "", None, 1, Fields((), {}))
