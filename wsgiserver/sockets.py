@@ -386,8 +386,10 @@ def _clear_stale(address: Address) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address.path)
             return
-        except PermissionError:
-            raise
+        except PermissionError as error:
+            raise BindError(
+                address, "the socket there belongs to another user; choose another path"
+            ) from error
         except OSError:  # a full backlog, or a socket of another type: somebody lives there
             pass
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
