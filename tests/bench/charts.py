@@ -1,0 +1,105 @@
+"""The charts of the page about performance, as SVG; the only module that needs matplotlib."""
+
+# mypy: disable-error-code="import-untyped, import-not-found"
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot
+
+from .results import Results
+from .scenarios import Figure
+from .servers import OURS, SERVERS
+from .table import BY_NAME, number
+
+pyplot.switch_backend("svg")
+pyplot.rcParams |= {"svg.hashsalt": "wsgiserver", "svg.fonttype": "path", "font.size": 9}
+
+COLOURS = dict(
+    zip(
+        (server.name for server in SERVERS),
+        ("#0b3c5d", "#d9822b", "#7a9e3f", "#b23a48", "#7b5ea7", "#7f7f7f", "#b5b5b5"),
+        strict=True,
+    )
+)
+
+
+def write(results: Results, directory: Path) -> dict[str, Path]:
+    """Draw what there are figures for; gives the title of each chart and where it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written: dict[str, Path] = {}
+    if names := _measured(results, Figure.CPU):
+        written["CPU time per request, as a multiple of wsgiserver's"] = _ratios(results, names, directory)
+    for figure in (Figure.CPU, Figure.RATE):
+        if names := _measured(results, figure):
+            written[figure.title[0].upper() + figure.title[1:]] = _bars(
+                results, names, directory / f"{figure.name.lower()}.svg"
+            )
+    if names := [name for figure in (Figure.MEMORY, Figure.IDLE, Figure.START) for name in _measured(results, figure)]:
+        written["Memory and start"] = _bars(results, names, directory / "footprint.svg")
+    return written
+
+
+def _measured(results: Results, figure: Figure) -> list[str]:
+    """The scenarios with this figure in which wsgiserver was measured."""
+    cells = ((name, results.cell(name, OURS)) for name in results.scenarios if BY_NAME[name].figure is figure)
+    return [name for name, cell in cells if cell and cell.value]
+
+
+def _values(results: Results, name: str) -> dict[str, float]:
+    cells = {server: results.cell(name, server) for server in results.servers}
+    return {server: cell.value for server, cell in cells.items() if cell and cell.runs}
+
+
+def _ratios(results: Results, names: Sequence[str], directory: Path) -> Path:
+    """One line a scenario, one dot a server; wsgiserver is the line at 1."""
+    figure, axes = pyplot.subplots(figsize=(8, 0.34 * len(names) + 1.4))
+    rows = range(len(names))
+    for server in results.servers:
+        points = [
+            (values[server] / values[OURS], row)
+            for row, values in ((row, _values(results, names[row])) for row in rows)
+            if server in values
+        ]
+        if server != OURS and points:
+            axes.plot(*zip(*points, strict=True), "o", color=COLOURS[server], label=server, markersize=6)
+    axes.axvline(1, color=COLOURS[OURS], label=OURS, linewidth=2)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.grid(axis="both", alpha=0.25)
+    axes.set_xlabel("to the left of the line: less CPU time than wsgiserver; to the right: more")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(results.servers), frameon=False)
+    axes.margins(y=0.12)
+    return _save(figure, directory / "ratios.svg")
+
+
+def _bars(results: Results, names: Sequence[str], path: Path, columns: int = 3) -> Path:
+    """A small bar chart for each scenario."""
+    lines = -(-len(names) // columns)
+    height = 0.2 * len(results.servers) + 0.6
+    figure, grid = pyplot.subplots(lines, columns, figsize=(9, lines * height), squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(grid.flat, names, strict=False):
+        values = _values(results, name)
+        bars = axes.barh(list(values), list(values.values()), color=[COLOURS[server] for server in values])
+        axes.bar_label(bars, [number(value) for value in values.values()], padding=2, fontsize=8)
+        axes.set_title(f"{name}, {BY_NAME[name].figure.unit}", fontsize=9, loc="left")
+        axes.invert_yaxis()
+        axes.set_xticks([])
+        axes.margins(x=0.2)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.tick_params(left=False)
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> Path:
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)
+    return path

@@ -1,0 +1,96 @@
+"""The results for people: a table for the terminal and one in Markdown, and the notes under them."""
+
+from __future__ import annotations
+
+from .results import Cell, Results, doubts, ratio
+from .scenarios import SCENARIOS, TIMES, Figure, Scenario
+from .servers import OURS
+
+DOUBTED = "?"
+NOTHING = "-"
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def number(value: float) -> str:
+    """Three significant figures, as plain digits."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def with_unit(figure: Figure, value: float) -> str:
+    return f"{value:,.0f}/s" if figure is Figure.RATE else f"{number(value)} {figure.unit}"
+
+
+def cell_lines(results: Results, scenario: Scenario, server: str) -> list[str]:
+    """What stands in one cell: the figure; below it the ratio and the requests per second where there are."""
+    cell = results.cell(scenario.name, server)
+    if cell is None or not cell.runs:
+        return [NOTHING]
+    mark = DOUBTED if doubts(cell) else ""
+    lines = [with_unit(scenario.figure, cell.value) + mark]
+    if server != OURS and (share := ratio(results.cell(scenario.name, OURS), cell)) is not None:
+        lines.append(f"{TIMES} {number(share)}")
+    if scenario.figure is Figure.CPU:
+        lines.append(f"{cell.rate:,.0f}/s")
+    if scenario.figure is Figure.RATE and cell.p99:
+        lines.append(f"p99 {number(cell.p99)} ms")
+    return lines
+
+
+def rows(results: Results) -> list[tuple[str, list[list[str]]]]:
+    return [
+        (name, [cell_lines(results, BY_NAME[name], server) for server in results.servers]) for name in results.scenarios
+    ]
+
+
+def text(results: Results) -> str:
+    """For the terminal; each scenario has as many lines as its fullest cell."""
+    body = rows(results)
+    columns = list(zip(*(cells for _, cells in body), strict=True))
+    widths = [
+        max(len(name), *(len(line) for cell in column for line in cell))
+        for name, column in zip(results.servers, columns, strict=True)
+    ]
+    first = max(map(len, results.scenarios), default=0)
+
+    def line(name: str, fields: list[str]) -> str:
+        padded = (field.rjust(width) for field, width in zip(fields, widths, strict=True))
+        return "  ".join([name.ljust(first), *padded]).rstrip()
+
+    lines = [line("", results.servers), line("-" * first, ["-" * width for width in widths])]
+    for name, cells in body:
+        for i in range(max(map(len, cells))):
+            lines.append(line("" if i else name, [cell[i] if i < len(cell) else "" for cell in cells]))
+    return "\n".join(lines)
+
+
+def markdown(results: Results) -> str:
+    lines = ["| | " + " | ".join(results.servers) + " |", "| --- |" + " ---: |" * len(results.servers)]
+    for name, cells in rows(results):
+        fields = ["<br>".join([f"**{cell[0]}**", *cell[1:]]) if cell[0] != NOTHING else NOTHING for cell in cells]
+        lines.append(f"| `{name}` | " + " | ".join(fields) + " |")
+    return "\n".join(lines)
+
+
+LEGEND = f"""\
+A cell tells the CPU time of the whole server per request, or what the row's unit says; under it, after
+{TIMES}, wsgiserver's figure as a multiple of this server's (under 1 wsgiserver needs less; where the
+figure is requests per second, over 1 wsgiserver does more); under that, requests per second, or the
+time in which 99 in 100 requests were answered. {DOUBTED} marks what is not to be trusted; a dash, a
+server that was left out.\
+"""
+
+
+def doubt_notes(results: Results) -> list[str]:
+    """One line for each figure that is not to be trusted."""
+    return results.remarks + [f"{_name(cell)}: {'; '.join(found)}" for cell in results.cells if (found := doubts(cell))]
+
+
+def reason_notes(results: Results) -> list[str]:
+    """One line for each cell that stays empty."""
+    return [f"{_name(cell)}: {cell.reason}" for cell in results.cells if cell.reason and not cell.runs]
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.scenario}, {cell.server}"
