@@ -1,0 +1,309 @@
+"""Takes the name of an application, as people type it, and gives the application; next is `sockets`.
+
+A name is a *place* (a module, a file or a folder) and, after a colon, an *attribute* of the module there.
+`resolve` goes that way: it reads the name, imports the place, finds the attribute, and checks that it can be
+an application. Whatever goes wrong is a `LoadError` of one line, which says what to do about it.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import itertools
+import os
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any, NamedTuple, NoReturn
+from wsgiref.types import WSGIApplication
+
+from wsgiserver import welcome
+
+APPLICATIONS = ("app", "application")
+FACTORIES = ("create_app", "make_app", "default_app")  # the last one is bottle's
+FILES = ("app.py", "wsgi.py", "main.py", "__init__.py")
+
+_NAME = re.compile(
+    r"(?P<place>(?:[A-Za-z]:[\\/])?[^:]+)"  # a colon may follow the letter of a drive
+    r"(?::(?P<path>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?)?"
+)
+_MACHINERY = (__file__, importlib.__file__, "<frozen importlib")
+
+
+class LoadError(Exception):
+    """No application was found under the name given; `str(error)` is one line for people.
+
+    When code of the user's failed, `__cause__` is what it raised, with a traceback of the user's own frames.
+    """
+
+
+class Loaded(NamedTuple):
+    """An application and its full name: `hello:app`, also where only `hello` was asked for."""
+
+    application: WSGIApplication
+    name: str
+
+
+def load(name: str) -> WSGIApplication:
+    """Give the application called `name`, the Hello World page when that is empty; raise `LoadError`."""
+    return resolve(name).application
+
+
+def resolve(name: str) -> Loaded:
+    """Give the application called `name`, and its full name for the banner; raise `LoadError`.
+
+    `name` is a `module`, a `path/to/file.py` or a folder, each with or without `:attribute` or `:factory()`.
+    The working directory becomes importable, and so does the folder of a file.
+    """
+    if not name:
+        return Loaded(welcome.application, "the Hello World page")
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise LoadError(f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py")
+    _make_importable(Path.cwd())
+    place, path = match["place"], match["path"]
+    if _is_path(place):
+        place = str(_file_at(Path(place)))
+        module = _import_file(Path(place).resolve())
+    else:
+        module = _import_module(place, place)
+    name, value = (f"{place}:{path}", _attribute(module, place, path)) if path else _discover(module, place)
+    if match["call"] or re.split("[:.]", name)[-1] in FACTORIES:
+        name, value = f"{name}()", _make(value, name)
+    if objection := _objection(value, name):
+        raise LoadError(f"{name} {objection}")
+    return Loaded(value, name)
+
+
+# The place: a path or a module, imported.
+
+
+def _is_path(place: str) -> bool:
+    """Tell whether a place is a file or a folder: it is written like one, or only a path has that name."""
+    if place.endswith(".py") or place.startswith(".") or "/" in place or os.sep in place:
+        return True
+    if not Path(place).exists():
+        return False
+    spec = importlib.util.find_spec(place) if place.isidentifier() else None
+    return spec is None or spec.origin is None
+
+
+def _file_at(path: Path) -> Path:
+    """Give the file that is meant: the path itself, or the one to serve in the folder that it is."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
+        raise LoadError(f"there is no file {path}{near or f' (the working directory is {Path.cwd()})'}")
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    raise LoadError(f"the folder {path} holds no app.py, wsgi.py or main.py; name the file to serve")
+
+
+def _make_importable(folder: Path) -> None:
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+
+
+def _import_module(name: str, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        _import_failed(place, error)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file: within its package when it lies in one, else as `python file.py` would find it."""
+    root, parts = path.parent, [path.stem]
+    while (root / "__init__.py").is_file() and root.name.isidentifier():
+        root, parts = root.parent, [root.name, *parts]
+    _make_importable(root)
+    if len(parts) == 1 or path.suffix != ".py":
+        return _import_loose_file(path)
+    # Many a first package imports its neighbours by bare name. Last in the path, they hide no other module.
+    sys.path.append(str(path.parent))
+    return _import_module(".".join(parts).removesuffix(".__init__"), str(path))
+
+
+def _import_loose_file(path: Path) -> ModuleType:
+    """Import exactly this file, under its own name, or as `name_2` where another module has that name."""
+    for number in itertools.count(1):
+        name = path.stem if number == 1 else f"{path.stem}_{number}"
+        module = sys.modules.get(name)
+        if module is None:
+            break
+        if getattr(module, "__file__", None) == str(path):
+            return module
+    loader = SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "a loader was given"
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        _import_failed(str(path), error)
+    return module
+
+
+def _import_failed(place: str, error: BaseException) -> NoReturn:
+    _trim(error)
+    if isinstance(error, ModuleNotFoundError) and error.__traceback__ is None:
+        # No code of the user's had run, so it is the place itself that is missing.
+        raise LoadError(_not_found(error.name or place)) from None
+    if isinstance(error, SyntaxError):
+        line = f"{error.filename}, line {error.lineno}: Python cannot read this: {error.msg}"
+    elif isinstance(error, SystemExit):
+        line = f'{place} ended while it was imported; put what it runs under if __name__ == "__main__":'
+    else:
+        line = f"{place} was found, but importing it failed: {_in_a_line(error)}"
+    raise LoadError(line) from error
+
+
+def _not_found(name: str) -> str:
+    parent, _, last = name.rpartition(".")
+    owner = sys.modules.get(parent)
+    if hasattr(owner, last):
+        return f"{parent} is a module and not a package; did you mean {parent}:{last}?"
+    folders = getattr(owner, "__path__", ()) if parent else [str(Path.cwd())]
+    near = _did_you_mean(last, (found.name for found in pkgutil.iter_modules(folders)))
+    return f"there is no module {name!r}, neither in {Path.cwd()} nor among the installed packages{near}"
+
+
+# The attribute: named, or found; and an application, or what makes one.
+
+
+def _attribute(module: ModuleType, place: str, path: str) -> Any:
+    value: object = module
+    for name in path.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            raise LoadError(f"{place} has no attribute {name!r}{_instead(value, name)}") from None
+        place += f".{name}" if ":" in place else f":{name}"
+    return value
+
+
+def _instead(owner: object, name: str) -> str:
+    near = _did_you_mean(name, dir(owner))
+    if near or not isinstance(owner, ModuleType):
+        return near
+    if hasattr(owner, "__path__") and importlib.util.find_spec(f"{owner.__name__}.{name}"):
+        return f"; did you mean the module {owner.__name__}.{name}?"
+    return _did_you_mean(name, _candidates(owner), likeness=0)
+
+
+def _discover(module: ModuleType, place: str) -> tuple[str, Any]:
+    """Find the application in a module, or else what makes it; give its full name and it."""
+    names = vars(module)
+    usual = [name for name in APPLICATIONS if name in names]
+    candidates = [name for name in usual if not _objection(names[name], name)][:1] or _candidates(module)
+    if len(candidates) > 1:
+        raise LoadError(f"{place} holds several applications; name one, as in {place}:{'|'.join(candidates)}")
+    for name in (*candidates, *FACTORIES):
+        if name in names:
+            return f"{place}:{name}", names[name]
+    if bottle := _bottle_of(module):
+        return "bottle:default_app", bottle.default_app
+    if usual:
+        raise LoadError(f"{place}:{usual[0]} {_objection(names[usual[0]], f'{place}:{usual[0]}')}")
+    raise LoadError(f"{place} holds nothing that looks like a WSGI application; name it, as in {place}:my_app")
+
+
+def _bottle_of(module: ModuleType) -> ModuleType | None:
+    """Give bottle, when the module used its `@route`, which adds to an application that has no name."""
+    bottle = sys.modules.get("bottle")
+    if bottle is None or not bottle.default_app().routes:
+        return None
+    used = (value is bottle or getattr(value, "__module__", "") == "bottle" for value in vars(module).values())
+    return bottle if any(used) else None
+
+
+def _candidates(module: ModuleType) -> list[str]:
+    """List what is plausibly an application: made in this module, with the parameters of PEP 3333."""
+    found: dict[int, str] = {}
+    for name, value in vars(module).items():
+        if not name.startswith("_") and _is_plausible(value, module):
+            found.setdefault(id(value), name)
+    return list(found.values())
+
+
+def _is_plausible(value: Any, module: ModuleType) -> bool:
+    if isinstance(value, FunctionType | type):
+        if value.__module__ != module.__name__:
+            return False
+    # A proxy such as flask.request has a __call__ that is no function; to ask it for more raises an error.
+    elif not isinstance(getattr(type(value), "__call__", None), FunctionType):  # noqa: B004
+        return False
+    if _objection(value, ""):
+        return False
+    parameters = inspect.signature(value).parameters.values()
+    required = [each.name for each in parameters if each.default is each.empty]
+    return len(required) == 2 and required[1].startswith("start")
+
+
+def _objection(value: Any, name: str) -> str:
+    """Say why a value cannot be an application and what to do; say nothing when it can."""
+    if not callable(value):
+        return f"is not a WSGI application: it cannot be called (its type is {type(value).__name__})"
+    if any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
+        return "is asynchronous, so probably made for ASGI; this server runs WSGI applications"
+    if _accepts(value, 2) and (not isinstance(value, type) or hasattr(value, "__iter__")):
+        return ""
+    hint = f"; if it makes the application, write {name}()" if _accepts(value, 0) else ""
+    return f"is not a WSGI application: it cannot be called with environ and start_response{hint}"
+
+
+def _make(factory: Any, name: str) -> Any:
+    if not callable(factory):
+        raise LoadError(f"{name} cannot be called (its type is {type(factory).__name__}); leave out the ()")
+    if not _accepts(factory, 0):
+        hint = "leave out the ()" if _accepts(factory, 2) else "serve a function that calls it with them"
+        raise LoadError(f"{name}() needs arguments: {inspect.signature(factory)}; {hint}")
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        _trim(error)
+        raise LoadError(f"{name}() failed: {_in_a_line(error)}") from error
+
+
+def _accepts(value: Callable[..., object], count: int) -> bool:
+    """Tell whether a call with so many positional arguments is possible, as far as that can be known."""
+    try:
+        # What a decorator takes counts, not what the function inside it takes.
+        inspect.signature(value, follow_wrapped=False).bind(*range(count))
+    except ValueError:  # written in C, it tells nothing
+        return True
+    except TypeError:
+        return False
+    return True
+
+
+# The words
+
+
+def _did_you_mean(name: str, names: Iterable[str], likeness: float = 0.6) -> str:
+    near = difflib.get_close_matches(name, names, cutoff=likeness)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _trim(error: BaseException) -> None:
+    """Take the frames of this module and the import system out of the traceback; the user's are left."""
+    kept: list[TracebackType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+            kept.append(trace)
+        trace = trace.tb_next
+    for one, following in itertools.zip_longest(kept, kept[1:]):
+        one.tb_next = following
+    error.__traceback__ = kept[0] if kept else None
