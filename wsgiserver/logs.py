@@ -185,9 +185,7 @@ def configure(quiet: bool, colour: bool, stream: TextIO | None = None) -> None:
     else information too.
     """
     handler = logging.StreamHandler(ErrorStream() if stream is None else stream)
-    handler.setFormatter(
-        _ColourFormatter() if colour else _Formatter("%(asctime)s %(levelname)s %(message)s")
-    )
+    handler.setFormatter(_ColourFormatter() if colour else _Formatter("%(asctime)s %(levelname)s %(message)s"))
     _log.handlers = [handler]
     _log.propagate = False
     _log.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -387,9 +387,7 @@ def _clear_stale(address: Address) -> None:
                 os.unlink(address.path)
             return
         except PermissionError as error:
-            raise BindError(
-                address, "the socket there belongs to another user; choose another path"
-            ) from error
+            raise BindError(address, "the socket there belongs to another user; choose another path") from error
         except OSError:  # a full backlog, or a socket of another type: somebody lives there
             pass
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -1,0 +1,385 @@
+"""The access log, ``wsgi.errors`` and the server's own log: the lines that people and programs read."""
+
+import contextlib
+import io
+import logging
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgiserver import logs
+from wsgiserver.logs import AccessLog, ErrorStream, combined_line, configure, escape, terminal_line
+from wsgiserver.messages import UNREADABLE, Fields, Request
+
+
+def request(method: str = "GET", target: str = "/", minor: int = 1, **variables: str) -> Request:
+    return Request(method, target, target, "", None, minor, Fields((), variables))
+
+
+@dataclass
+class Finished:
+    """A finished exchange, as much of it as the access log reads."""
+
+    request: Request = field(default_factory=request)
+    peer: str = "127.0.0.1:52814"
+    status: str = "200 OK"
+    time: float = 971_211_336.4  # 10 October 2000, 20:55:36 in Greenwich
+    started: float = 5.0
+    ended: float = 5.0012
+    body_sent: int = 2326
+
+
+@pytest.fixture(autouse=True)
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the clocks seven hours behind Greenwich, or to the zone that a test asks for."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system cannot change its time zone")
+    monkeypatch.setenv("TZ", getattr(request, "param", "XXX+7"))
+    time.tzset()
+    logs._stamp.cache_clear()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+    logs._stamp.cache_clear()
+
+
+@pytest.fixture
+def own() -> Iterator[logging.Logger]:
+    """Give the server's logger as a fresh process has it, and leave it as it was."""
+    logger = logging.getLogger("wsgiserver")
+    handlers, propagate, level = logger.handlers, logger.propagate, logger.level
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+# --- combined lines -----------------------------------------------------------------------------------------
+
+
+def test_a_line_is_in_apaches_combined_format() -> None:
+    """The example of Apache's documentation, "Log Files", with our client."""
+    exchange = Finished(
+        request(
+            target="/apache_pb.gif",
+            minor=0,
+            HTTP_REFERER="http://www.example.com/start.html",
+            HTTP_USER_AGENT="Mozilla/4.08 [en] (Win98; I ;Nav)",
+        )
+    )
+    assert combined_line(exchange) == (
+        '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326 '
+        '"http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)"\n'
+    )
+
+
+def test_what_is_not_there_is_a_dash() -> None:
+    """No user, no body, no referrer, no agent; and Apache's %b is a dash for no bytes."""
+    line = combined_line(Finished(status="304 Not Modified", body_sent=0))
+    assert line == '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 304 - "-" "-"\n'
+
+
+def test_a_request_that_could_not_be_read_and_was_not_answered_has_a_line_too() -> None:
+    line = combined_line(Finished(UNREADABLE, status="", body_sent=0))
+    assert line == '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "-" - - "-" "-"\n'
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [("127.0.0.1:52814", "127.0.0.1"), ("[::1]:52814", "::1"), ("[fe80::1%eth0]:1", "fe80::1%eth0"), ("unix:", "-")],
+)
+def test_the_client_is_named_by_its_host_alone(peer: str, host: str) -> None:
+    assert combined_line(Finished(peer=peer)).startswith(f"{host} - - [")
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset"),
+    [
+        ("XXX+7", "13:55:36 -0700"),
+        ("XXX-5:45", "02:40:36 +0545"),
+        ("XXX+3:30", "17:25:36 -0330"),
+        ("UTC0", "20:55:36 +0000"),
+    ],
+    indirect=["zone"],
+)
+def test_the_time_carries_the_offset_of_the_local_zone(offset: str) -> None:
+    assert f"Oct/2000:{offset}]" in combined_line(Finished())
+
+
+def test_exchanges_of_the_same_second_share_one_stamp_and_those_of_another_do_not() -> None:
+    stamps = [combined_line(Finished(time=971_211_336 + more)).split()[3] for more in (0.0, 0.9, 1.0, -1.0)]
+    assert [stamp[-2:] for stamp in stamps] == ["36", "36", "37", "35"]
+    assert logs._stamp.cache_info().misses == 3
+
+
+# --- terminal lines -----------------------------------------------------------------------------------------
+
+
+def test_a_line_for_the_terminal_says_what_how_much_how_long_and_to_whom() -> None:
+    line = terminal_line(Finished(request("POST", "/form?a=1")))
+    assert line == "POST /form?a=1 \x1b[32m200\x1b[0m 2326 B 1.2 ms 127.0.0.1:52814\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "colour"),
+    [("101 Switching", 34), ("204 No Content", 32), ("304 Not Modified", 36), ("404 Not Found", 33), ("500 Oh", 31)],
+)
+def test_the_colour_tells_the_class_of_the_status(status: str, colour: int) -> None:
+    assert f" \x1b[{colour}m{status[:3]}\x1b[0m " in terminal_line(Finished(status=status))
+
+
+def test_an_exchange_without_an_answer_shows_no_status() -> None:
+    assert " \x1b[35m---\x1b[0m 0 B " in terminal_line(Finished(status="", body_sent=0))
+
+
+# --- what clients send --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"),
+    [
+        ("/plain?a=b&c=%20#~'", "/plain?a=b&c=%20#~'"),
+        ('" 200 - "', '\\" 200 - \\"'),
+        ("a\\b", "a\\\\b"),
+        ("a\tb\nc\rd\x0be\x08f", "a\\tb\\nc\\rd\\ve\\bf"),
+        ("\x1b[31m\x00\x0c\x7f", "\\x1b[31m\\x00\\x0c\\x7f"),
+        ("/\u00e4\u00bd\u00a0", "/\\xe4\\xbd\\xa0"),  # bytes above 0x7F, as latin-1
+        ("\x9b31m", "\\x9b31m"),  # the one-byte form of ESC [
+        ("\u4f60", "\\xe4\\xbd\\xa0"),  # text that never was on a wire
+    ],
+)
+def test_what_a_client_sent_is_escaped_as_apache_does(sent: str, written: str) -> None:
+    assert escape(sent) == written
+
+
+@given(st.text())
+def test_what_is_escaped_is_printable_ascii_without_a_bare_quote(text: str) -> None:
+    written = escape(text)
+    assert written.isascii()
+    assert written.isprintable() or not written
+    assert re.fullmatch(r'(?:[^"\\]|\\.)*', written)
+
+
+@given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
+def test_no_client_can_forge_a_line(target: str, agent: str) -> None:
+    exchange = Finished(request(target="/" + target, HTTP_USER_AGENT=agent, HTTP_REFERER=agent))
+    quoted = r'"((?:[^"\\]|\\.)*)"'
+    assert re.fullmatch(rf"127\S+ - - \[[^]]+\] {quoted} 200 2326 {quoted} {quoted}\n", combined_line(exchange))
+    assert re.fullmatch(r"GET [ -~]+ \x1b\[32m200\x1b\[0m 2326 B [0-9.]+ ms 127\S+\n", terminal_line(exchange))
+
+
+# --- collecting ---------------------------------------------------------------------------------------------
+
+
+def test_lines_are_collected_and_written_at_once() -> None:
+    written: list[str] = []
+    log = AccessLog(written.append, colour=False)
+    first, second = Finished(request(target="/1")), Finished(request(target="/2"))
+    log(first)
+    log(second)
+    assert written == []
+    log.flush()
+    log.flush()
+    assert written == [combined_line(first) + combined_line(second)]
+    log(first)
+    log.flush()
+    assert written[1:] == [combined_line(first)]
+
+
+def test_in_colour_the_lines_are_those_for_a_terminal() -> None:
+    written: list[str] = []
+    log = AccessLog(written.append, colour=True)
+    log(Finished())
+    log.flush()
+    assert written == [terminal_line(Finished())]
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+def test_a_log_that_cannot_be_written_is_told_once_and_stops_nothing(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(text: str) -> None:
+        raise error
+
+    log = AccessLog(write, colour=False)
+    for _ in range(3):
+        log(Finished())
+        log.flush()
+    (record,) = caplog.records
+    assert record.name == "wsgiserver"
+    assert record.levelname == "WARNING"
+    assert str(error) in record.getMessage()
+
+
+def test_a_log_goes_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    with file.open("a", encoding="ascii") as opened:
+        log = AccessLog(opened.write, colour=False)
+        log(Finished())
+        log.flush()
+    assert file.read_text() == combined_line(Finished())
+
+
+# --- wsgi.errors --------------------------------------------------------------------------------------------
+
+
+def test_errors_go_to_what_standard_error_is_at_that_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = ErrorStream()
+    errors.write("first\n")
+    assert capsys.readouterr().err == "first\n"
+    with contextlib.redirect_stderr(io.StringIO()) as other:
+        errors.writelines(["second\n", "third\n"])
+    assert other.getvalue() == "second\nthird\n"
+
+
+def test_an_unfinished_line_waits_for_its_end_or_for_flush(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = ErrorStream()
+    assert errors.write("one\ntw") == 6
+    assert capsys.readouterr().err == "one\n"
+    errors.write("o\n")
+    assert capsys.readouterr().err == "two\n"
+    errors.write("three")
+    errors.flush()
+    errors.flush()
+    assert capsys.readouterr().err == "three"
+
+
+def test_flush_without_anything_written_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    ErrorStream().flush()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("wrong", [b"bytes", 1, None])
+def test_errors_takes_nothing_but_str(wrong: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """PEP 3333, "Unicode Issues": the server's text streams take native strings."""
+    with pytest.raises(TypeError, match=f"wsgi.errors takes str, not {type(wrong).__name__}"):
+        ErrorStream().write(wrong)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
+
+
+class Recorder(io.StringIO):
+    """A standard error that keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+def test_the_lines_of_many_threads_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``print`` writes its text and its line end separately; each line reaches standard error in one piece."""
+    monkeypatch.setattr(sys, "stderr", recorder := Recorder())
+    errors = ErrorStream()
+    together = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        together.wait(10)
+        for line in range(200):
+            print("thread", number, "line", line, file=errors)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = {f"thread {number} line {line}\n" for number in range(4) for line in range(200)}
+    assert set(recorder.writes) == expected
+    assert len(recorder.writes) == len(expected)
+
+
+def test_a_standard_error_that_is_gone_disturbs_no_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its terminal was closed; or the program never had one."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    for stream in (Gone(), None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        ErrorStream().write("lost\n")
+
+
+# --- the server's own log -----------------------------------------------------------------------------------
+
+
+def test_importing_the_server_sets_up_no_logging() -> None:
+    code = "from wsgiserver.logs import _log as log; print(log.handlers, log.propagate, log.level, log.parent.handlers)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] True 0 []\n"
+
+
+def test_a_plain_message_carries_time_and_level(own: logging.Logger) -> None:
+    stream = io.StringIO()
+    configure(quiet=False, colour=False, stream=stream)
+    own.info("serving %s", "hello")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO serving hello\n", stream.getvalue())
+
+
+def test_in_colour_a_message_is_as_said_and_a_warning_says_so(own: logging.Logger) -> None:
+    stream = io.StringIO()
+    configure(quiet=False, colour=True, stream=stream)
+    own.info("serving")
+    own.warning("crowded")
+    logging.getLogger("wsgiserver.error").error("broken")
+    assert stream.getvalue() == "serving\n\x1b[33mwarning\x1b[0m: crowded\n\x1b[31merror\x1b[0m: broken\n"
+
+
+def test_quiet_leaves_warnings_and_errors(own: logging.Logger) -> None:
+    stream = io.StringIO()
+    configure(quiet=True, colour=True, stream=stream)
+    own.info("serving")
+    assert stream.getvalue() == ""
+    own.error("broken")
+    assert "broken" in stream.getvalue()
+
+
+def test_messages_go_to_what_standard_error_is_and_to_no_other_logger(
+    own: logging.Logger, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(quiet=False, colour=True)
+    own.info("serving")
+    assert capsys.readouterr().err == "serving\n"
+    assert caplog.records == []
+
+
+def test_configuring_again_replaces_what_was_configured(own: logging.Logger) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    configure(quiet=False, colour=True, stream=first)
+    configure(quiet=False, colour=True, stream=second)
+    own.info("serving")
+    assert (first.getvalue(), second.getvalue()) == ("", "serving\n")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_message_that_quotes_a_client_stays_on_its_line(own: logging.Logger, colour: bool) -> None:
+    stream = io.StringIO()
+    configure(quiet=False, colour=colour, stream=stream)
+    own.info("bad line %s", "GET\r\n\x1b[2J\x9b é")
+    assert stream.getvalue().endswith("bad line GET\\r\\n\\x1b[2J\\x9b é\n")
+
+
+def test_a_traceback_follows_its_message_on_lines_of_its_own(own: logging.Logger) -> None:
+    stream = io.StringIO()
+    configure(quiet=False, colour=True, stream=stream)
+    try:
+        raise ZeroDivisionError("by zero")
+    except ZeroDivisionError:
+        own.exception("the application failed")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "\x1b[31merror\x1b[0m: the application failed"
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "ZeroDivisionError: by zero"
