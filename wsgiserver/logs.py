@@ -9,23 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from wsgiserver.messages import Request
+if TYPE_CHECKING:
+    from wsgiserver.exchange import Exchange
 
 _log = logging.getLogger("wsgiserver")
-
-
-class Finished(Protocol):
-    """What the access log reads of a finished exchange."""
-
-    request: Request
-    peer: str
-    status: str
-    time: float
-    started: float
-    ended: float
-    body_sent: int
 
 
 class AccessLog:
@@ -42,7 +31,7 @@ class AccessLog:
         self._lines: list[str] = []
         self._told = False
 
-    def __call__(self, exchange: Finished) -> None:
+    def __call__(self, exchange: Exchange) -> None:
         """Make the line of a finished exchange."""
         self._lines.append(self._line(exchange))
 
@@ -60,7 +49,7 @@ class AccessLog:
             self._told = True
 
 
-def combined_line(exchange: Finished) -> str:
+def combined_line(exchange: Exchange) -> str:
     r"""Format an exchange as Apache's combined log does.
 
     That is ``%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"``, with "-" for what is not there, and
@@ -83,7 +72,7 @@ def _quoted(referer: str | None, agent: str | None) -> str:
     return f'"{escape(referer or "-")}" "{escape(agent or "-")}"'
 
 
-def terminal_line(exchange: Finished) -> str:
+def terminal_line(exchange: Exchange) -> str:
     """Format an exchange for a terminal: method, path, status in colour, bytes, time, client."""
     request = exchange.request
     status = exchange.status[:3] or "---"
