@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from . import goals, rounds, table, wrk
+from . import goals, report, rounds, table, wrk
 from .results import Results
 from .scenarios import SCENARIOS
 from .servers import SERVERS
@@ -101,6 +100,8 @@ def _measure(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     if problem := _problem(plan):
         print(problem, file=sys.stderr)
         return 2
+    import resource  # only Unix has it
+
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results = rounds.run(plan)
@@ -121,15 +122,17 @@ def _problem(plan: rounds.Plan) -> str:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from . import report
-
     try:
         results = Results.load(options.file)
     except OSError as error:
         print(f"no results: {error.strerror}: {options.file}; run python -m tests.bench first", file=sys.stderr)
         return 2
-    for path in report.write(results, options.page):
-        print(f"Written: {path}")
+    try:
+        written = report.write(results, options.page)
+    except ImportError as error:
+        print(f"{error}; get it with: pip install -e '.[bench]'", file=sys.stderr)
+        return 2
+    print("\n".join(f"Written: {path}" for path in written))
     return 0
 
 

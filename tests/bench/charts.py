@@ -13,10 +13,10 @@ from matplotlib import pyplot
 from .results import Results
 from .scenarios import Figure
 from .servers import OURS, SERVERS
-from .table import BY_NAME, number
+from .table import BY_NAME, NOTHING, number
 
 pyplot.switch_backend("svg")
-pyplot.rcParams |= {"svg.hashsalt": "wsgiserver", "svg.fonttype": "path", "font.size": 9}
+pyplot.rcParams |= {"svg.hashsalt": "wsgiserver", "svg.fonttype": "none", "font.size": 9}
 
 COLOURS = dict(
     zip(
@@ -73,8 +73,8 @@ def _ratios(results: Results, names: Sequence[str], directory: Path) -> Path:
     axes.invert_yaxis()
     axes.grid(axis="both", alpha=0.25)
     axes.set_xlabel("to the left of the line: less CPU time than wsgiserver; to the right: more")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(results.servers), frameon=False)
-    axes.margins(y=0.12)
+    legend = {"ncols": len(results.servers), "frameon": False, "columnspacing": 1, "handletextpad": 0.3}
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), **legend)
     return _save(figure, directory / "ratios.svg")
 
 
@@ -87,8 +87,10 @@ def _bars(results: Results, names: Sequence[str], path: Path, columns: int = 3) 
         axes.set_axis_off()
     for axes, name in zip(grid.flat, names, strict=False):
         values = _values(results, name)
-        bars = axes.barh(list(values), list(values.values()), color=[COLOURS[server] for server in values])
-        axes.bar_label(bars, [number(value) for value in values.values()], padding=2, fontsize=8)
+        lengths = [values.get(server, 0.0) for server in results.servers]
+        labels = [number(values[server]) if server in values else NOTHING for server in results.servers]
+        bars = axes.barh(results.servers, lengths, color=[COLOURS[server] for server in results.servers])
+        axes.bar_label(bars, labels, padding=2, fontsize=8)
         axes.set_title(f"{name}, {BY_NAME[name].figure.unit}", fontsize=9, loc="left")
         axes.invert_yaxis()
         axes.set_xticks([])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import charts, goals, table, wrk
+from . import goals, table, wrk
 from .process import ROOT, command, launch_for
 from .results import Results
 from .scenarios import SCENARIOS, Scenario
@@ -23,11 +24,19 @@ the requests that wrk counted. Shown is the median of the rounds. Memory is the 
 processes of a server, summed. A figure is marked when other processes were at work, when wrk had no
 time left, when the rounds lie more than 15 % apart, or when there were errors.\
 """
+PORT = 8000
+"""In the commands that are shown; the benchmark takes a free one."""
+
 NEW_PAGE = f"# Performance\n\n{BEGIN}\n{END}\n"
 
 
 def write(results: Results, page: Path) -> list[Path]:
-    """Write the page, and the charts in a folder beside it of the same name; gives what was written."""
+    """Write the page, and the charts in a folder beside it of the same name; gives what was written.
+
+    Raises ImportError where there is no matplotlib.
+    """
+    from . import charts
+
     drawn = charts.write(results, page.with_suffix(""))
     text = page.read_text() if page.exists() else NEW_PAGE
     page.write_text(replace_measured(text, measured(results, drawn, page.parent)))
@@ -97,12 +106,14 @@ def _code(*lines: str) -> str:
 
 def _start(results: Results, name: str) -> str:
     server = next(server for server in SERVERS if server.name == name)
-    arguments = command(server, launch_for(SCENARIOS[0]), str(results.settings["server_core"]), "python")
-    return shlex.join(arguments).replace("127.0.0.1:0", "127.0.0.1:$PORT").replace("port=0", "port=$PORT")
+    arguments = command(
+        server, replace(launch_for(SCENARIOS[0]), port=PORT), str(results.settings["server_core"]), "python"
+    )
+    return shlex.join(arguments)
 
 
 def _load(results: Results, scenario: Scenario) -> str:
     core = str(results.settings["load_core"])
     cores = f"{results.settings['server_core']},{core}" if scenario.both_cores else core
-    words = wrk.command(scenario, f"http://127.0.0.1:$PORT{scenario.path}", results.settings["seconds"], cores)
+    words = wrk.command(scenario, f"http://127.0.0.1:{PORT}{scenario.path}", results.settings["seconds"], cores)
     return shlex.join(words).replace(f"{ROOT}/", "")

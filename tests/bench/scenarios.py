@@ -27,10 +27,6 @@ class Figure(Enum):
         """Whether it is measured while wrk asks."""
         return self in (Figure.CPU, Figure.RATE)
 
-    @property
-    def less_is_better(self) -> bool:
-        return self is not Figure.RATE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:

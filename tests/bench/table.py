@@ -13,6 +13,8 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 def number(value: float) -> str:
     """Three significant figures, as plain digits."""
+    if not value:
+        return "0"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -84,6 +83,8 @@ def command(scenario: Scenario, url: str, seconds: int, cores: str) -> list[str]
 
 def run(scenario: Scenario, url: str, seconds: int, cores: str) -> tuple[Output, float]:
     """Let wrk ask for so many seconds; its report, and the CPU seconds that it used."""
+    import resource  # only Unix has it
+
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run(
