@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 
-class BadSetting(ValueError):  # noqa: N818 - named for what it is, as BadRequest is
+class BadSetting(ValueError):
     """A value that a setting cannot take; `str()` is one line: where it stands and what is allowed."""
 
 
@@ -84,7 +84,7 @@ SWITCH = Kind("", "true or false", (bool,), bool, _switch, lambda value: str(val
 NUMBER = Kind("N", "a whole number", (int,), int, lambda text: _amount(text, int, {"": 1}), minimum=1)
 SIZE = Kind(
     metavar="SIZE",
-    looks="a size such as 65536, 64 KiB, 1 MiB or 1 GiB",
+    looks="a size such as 65536, 64 KiB or 1 GiB",
     types=(int,),
     make=int,
     parse=lambda text: _amount(text, int, SIZES),
@@ -105,7 +105,7 @@ DURATION = Kind(
 )
 MODE = Kind(
     metavar="MODE",
-    looks="octal permissions such as 600 (in the file 0o600)",
+    looks="octal permissions such as 600 or 0o600",
     types=(int,),
     make=int,
     parse=_octal,
@@ -150,7 +150,7 @@ class Option:
     def allowed(self) -> str:
         """What its value may be, as messages and the reference say it."""
         ends = [self.kind.show(end) for end in (self.minimum, self.maximum) if end is not None]
-        bounds = f"; {ends[0]} or more" if len(ends) == 1 else f"; {ends[0]} to {ends[1]}" if ends else ""
+        bounds = f" ({ends[0]} or more)" if len(ends) == 1 else f" ({ends[0]} to {ends[1]})" if ends else ""
         return self.kind.looks + bounds
 
     def read(self, raw: object, source: str) -> Any:
@@ -202,9 +202,7 @@ class Settings:
         "`:PORT` is every interface, port 0 a free one. A variable has commas between them, the file a list.",
         short="-b",
     )
-    chdir: str = _setting(
-        SERVE, FOLDER, "", "Work in this folder.", "Imports and relative paths start there."
-    )
+    chdir: str = _setting(SERVE, FOLDER, "", "Work in this folder.", "Imports and relative paths start there.")
     unix_mode: int = _setting(
         SERVE,
         MODE,
@@ -217,7 +215,7 @@ class Settings:
     threads: int = _setting(
         RUN, NUMBER, 16, "Application calls that may run at once.", "1: everything happens on one thread."
     )
-    access_log: bool = _setting(RUN, SWITCH, True, "Write a line for each request.", "On standard output.")
+    access_log: bool = _setting(RUN, SWITCH, True, "Write a line for each request.", "To standard output.")
     quiet: bool = _setting(
         RUN, SWITCH, False, "Print warnings and errors only.", "The access log is off too.", short="-q"
     )
@@ -233,11 +231,9 @@ class Settings:
     )
 
     limit_line: int = _setting(LIMIT, SIZE, 16 << 10, "Request line.", "Answered with 414 when longer.")
-    limit_head: int = _setting(LIMIT, SIZE, 64 << 10, "All header fields together.", "Answered with 431.")
-    limit_fields: int = _setting(LIMIT, NUMBER, 100, "Number of header fields.", "Answered with 431.")
-    limit_body: int = _setting(
-        LIMIT, SIZE, 1 << 30, "Request body.", "Answered with 413 when larger.", minimum=0
-    )
+    limit_head: int = _setting(LIMIT, SIZE, 64 << 10, "Header fields, all together.", "Answered with 431 when larger.")
+    limit_fields: int = _setting(LIMIT, NUMBER, 100, "Header fields, their number.", "Answered with 431 when more.")
+    limit_body: int = _setting(LIMIT, SIZE, 1 << 30, "Request body.", "Answered with 413 when larger.", minimum=0)
     limit_connections: int = _setting(
         LIMIT,
         NUMBER,
@@ -249,9 +245,7 @@ class Settings:
     timeout_head: float = _setting(
         DEADLINE, DURATION, 10.0, "To receive the head of a request.", "Then 408; nothing when no byte came."
     )
-    timeout_body: float = _setting(
-        DEADLINE, DURATION, 30.0, "Between two pieces of a request body.", "Then 408."
-    )
+    timeout_body: float = _setting(DEADLINE, DURATION, 30.0, "Between two pieces of a request body.", "Then 408.")
     timeout_keep_alive: float = _setting(
         DEADLINE, DURATION, 15.0, "Between two requests.", "Then the connection is closed."
     )
@@ -306,9 +300,8 @@ class Resolved:
 def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder: str = "") -> Resolved:
     """Find each setting: in `given` (by the command line), else in `environment`, else in the file.
 
-    `given` maps names to texts, lists of texts or booleans; None is an option that was not used. The file is
-    `pyproject.toml` in the folder that the command line or the environment says to work in, else in `folder`
-    ("" is the working directory). Raises `BadSetting`, for a bad value that another source outranks too.
+    The file is `pyproject.toml` in the folder that the command line or the environment says to work in, else in
+    `folder` ("" is the working directory). Raises `BadSetting`, for a bad value that another source outranks too.
     """
     found = {**from_environment(environment), **from_command_line(given)}
     chdir, _ = found.get("chdir", ("", ""))
@@ -318,9 +311,13 @@ def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder:
 
 
 def from_command_line(given: Mapping[str, object]) -> Found:
-    """Read what the command line gave, by name."""
-    used = [(BY_NAME[name], raw) for name, raw in given.items() if raw is not None]
-    return {option.name: (option.read(raw, option.flag), option.flag) for option, raw in used}
+    """Read what was typed, by name: texts, lists of texts, and booleans."""
+    found: Found = {}
+    for name, raw in given.items():
+        option = BY_NAME[name]
+        flag = f"--no-{option.key}" if raw is False else option.flag
+        found[name] = (option.read(raw, flag), flag)
+    return found
 
 
 def from_environment(environment: Mapping[str, str]) -> Found:

@@ -1,0 +1,272 @@
+"""Takes a command line; finds the settings and the application, and gives both to `server`, which serves.
+
+The options are not written here: they are made from the declarations in `settings`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from typer.core import TyperCommand
+
+from wsgiserver.loader import LoadError
+from wsgiserver.loader import resolve as find_application
+from wsgiserver.logs import AccessLog, configure
+from wsgiserver.settings import (
+    ADDRESSES,
+    APPLICATION,
+    NUMBER,
+    OPTIONS,
+    SWITCH,
+    BadSetting,
+    Option,
+    Resolved,
+    Settings,
+    resolve,
+)
+from wsgiserver.sockets import AddressError, BindError
+from wsgiserver.version import __version__
+
+if TYPE_CHECKING:
+    from wsgiserver.server import Server
+
+# What a wrong command line raises. Newer typers carry a click of their own, whose classes are not those of the
+# package click; what BadParameter derives from is the right one with all of them.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit status: 0 when it did what it was told, 2 for bad input."""
+    try:
+        given = parse(arguments)
+        return given if isinstance(given, int) else run(given)
+    except LoadError as error:
+        return _refuse(str(error), error.__cause__)
+    except (BadSetting, AddressError, BindError) as error:
+        return _refuse(str(error))
+    except UsageError as error:
+        message = error.format_message().rstrip(".")
+        return _refuse(f"{message[:1].lower()}{message[1:]}; see wsgiserver --help")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _refuse(message: str, cause: BaseException | None = None) -> int:
+    """Say on standard error what is wrong; the traceback of the user's own code that failed comes first."""
+    if cause is not None:
+        import traceback
+
+        traceback.print_exception(cause)
+    print(f"wsgiserver: {message}", file=sys.stderr)
+    return 2
+
+
+def run(given: dict[str, Any]) -> int:
+    """Do what the command line says, as `parse` gives it; serving blocks until a signal comes."""
+    version, print_config = given.pop("version", False), given.pop("print_config", False)
+    if version:
+        print(f"wsgiserver {__version__} (Python {sys.version.split()[0]}, {sys.platform})")
+        return 0
+    resolved = resolve(given, os.environ)
+    if print_config:
+        print(config(resolved))
+        return 0
+    _change_folder(resolved)
+    serve(resolved.settings)
+    return 0
+
+
+def _change_folder(resolved: Resolved) -> None:
+    folder = resolved.settings.chdir
+    try:
+        os.chdir(folder or ".")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise BadSetting(f"{resolved.sources['chdir']}: cannot work in {folder!r}: {reason}") from None
+
+
+# Serving
+
+
+def serve(settings: Settings) -> None:
+    """Load the application and serve it until a signal comes."""
+    # Not imported above, for --version, --help and completion do without it.
+    from wsgiserver import server
+
+    configure(settings.quiet, coloured(sys.stderr), sys.stderr)
+    application, name = find_application(settings.app)
+
+    def announce(started: Server) -> None:
+        if not settings.quiet:
+            text = banner(name, started.urls, settings.threads, coloured(sys.stderr))
+            print(text, file=sys.stderr, flush=True)
+
+    observers = [] if settings.quiet or not settings.access_log else [AccessLog(_to_stdout, coloured(sys.stdout))]
+    server.serve(application, settings=settings, on_start=announce, observers=observers)
+
+
+def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
+    """Say what is served and where, with how many threads, and how to stop it."""
+    bold, link, plain = ("\x1b[1m", "\x1b[4;36m", "\x1b[0m") if colour else ("", "", "")
+    places = [f"  {link}{url}{plain}" for url in urls]
+    how = f"with {threads} thread{'s'[: threads != 1]} in process {os.getpid()}; Ctrl+C stops it"
+    return "\n".join([f"wsgiserver {__version__} serves {bold}{name}{plain} at", *places, how])
+
+
+def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether to write in colour: to a terminal, unless NO_COLOR (no-color.org) or a dumb one forbids it."""
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def _to_stdout(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+# The configuration, as TOML that could stand in the file
+
+
+def config(resolved: Resolved) -> str:
+    """Show the settings as a table for `pyproject.toml`, and beside each where its value comes from."""
+    rows = [(f"{each.key} = {_toml(each, getattr(resolved.settings, each.name))}", each.name) for each in OPTIONS]
+    width = max(len(row) for row, _ in rows)
+    return "\n".join(["[tool.wsgiserver]", *(f"{row:{width}}  # {resolved.sources[name]}" for row, name in rows)])
+
+
+def _toml(option: Option, value: Any) -> str:
+    if option.kind is ADDRESSES:
+        return f"[{', '.join(map(_quoted, value))}]"
+    shown = option.kind.show(value)
+    return shown if option.kind in (SWITCH, NUMBER) else _quoted(shown)
+
+
+def _quoted(text: str) -> str:
+    safe = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(safe)}"'
+
+
+# The command line
+
+
+def parse(arguments: Sequence[str] | None = None) -> dict[str, Any] | int:
+    """Read the command line: what was given, by name; a status when that was all, as after --help.
+
+    The values are what was typed: texts, lists of them, and booleans. Raises `UsageError`.
+    """
+    result = command().main(arguments, prog_name="wsgiserver", standalone_mode=False)
+    return result if isinstance(result, dict) else int(result or 0)
+
+
+def command() -> Any:
+    """Make the typer command from the declared settings."""
+    parameters = [_argument(option) if option.kind is APPLICATION else _option(option) for option in OPTIONS]
+    parameters.append(_question("version", "Print the version."))
+    parameters.append(_question("print_config", "Print every setting and where it comes from."))
+
+    def signature() -> None: ...
+
+    signature.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    application = typer.Typer(pretty_exceptions_enable=False)
+    application.command("wsgiserver", cls=_Command, help=HELP)(signature)
+    return typer.main.get_command(application)
+
+
+HELP = (
+    "Serve a WSGI application.\n\n"
+    "What an option sets can also stand in the environment (WSGISERVER_THREADS for --threads), "
+    "or in pyproject.toml (threads, in the table tool.wsgiserver)."
+)
+
+
+class _Command(TyperCommand):
+    """A command that is what was typed, and leaves its meaning to `settings`.
+
+    Typer's own conversion would import pydantic, half of the time that the command takes to start, and mix
+    what was given with the defaults.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        typed, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        names = {param.name for param in self.params if param.expose_value}
+        if rest or ctx.resilient_parsing or not typed.keys() <= names:
+            return super().parse_args(ctx, args)  # too many arguments, completion, --help
+        # Some versions have an object of their own for what was not given.
+        ctx.params = {name: value for name, value in typed.items() if isinstance(value, str | bool | list)}
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        return ctx.params
+
+
+def _argument(option: Option) -> inspect.Parameter:
+    info = typer.Argument(
+        None, metavar=option.kind.metavar, help=option.help, show_default=False, autocompletion=complete
+    )
+    return _keyword(option.name, str, info)
+
+
+def _option(option: Option) -> inspect.Parameter:
+    kind, flag, default = option.kind, option.flag, option.default
+    annotation: Any = bool
+    if kind is SWITCH:
+        flag = f"{flag}/--no-{option.key}"
+    elif kind is ADDRESSES:
+        default, annotation = [*default], list[str]
+    else:
+        default, annotation = kind.show(default), str
+    info = typer.Option(
+        default,
+        flag,
+        *option.short.split(),
+        metavar=kind.metavar,
+        help=option.help,
+        show_default=bool(default),
+        rich_help_panel=option.group,
+    )
+    return _keyword(option.name, annotation, info)
+
+
+def _question(name: str, help: str) -> inspect.Parameter:
+    info = typer.Option(False, f"--{name.replace('_', '-')}", metavar="", help=help, show_default=False)
+    return _keyword(name, bool, info)
+
+
+def _keyword(name: str, annotation: Any, info: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=annotation)
+
+
+def complete(incomplete: str) -> list[str]:
+    """Give what APP may go on with: modules as `package.module`, or after a slash files; imports nothing."""
+    found = _files(incomplete.rpartition("/")[0]) if "/" in incomplete else _modules(incomplete.rpartition(".")[0])
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+def _files(folder: str) -> Iterator[str]:
+    for entry in _entries(folder or "/"):
+        if entry.is_dir():
+            yield f"{folder}/{entry.name}/"
+        elif entry.name.endswith(".py"):
+            yield f"{folder}/{entry.name}"
+
+
+def _modules(package: str, deeper: bool = True) -> Iterator[str]:
+    prefix = f"{package}." if package else ""
+    for entry in _entries(package.replace(".", "/") or "."):
+        stem, _, suffix = entry.name.partition(".")
+        if stem.isidentifier() and suffix == "py":
+            yield prefix + stem
+        elif deeper and entry.name.isidentifier() and entry.is_dir():
+            yield from _modules(prefix + entry.name, deeper=False)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    except OSError:
+        return []
