@@ -53,9 +53,14 @@ class Outcome:
 DEFAULTS = Limits()
 
 
-def feed(pieces: Iterable[bytes], limits: Limits = DEFAULTS) -> Outcome:
-    """Give the pieces to a new reader, one after the other, and take from it all that it has after each."""
+def feed(pieces: Iterable[bytes], limits: Limits = DEFAULTS, *, late: bool = False) -> Outcome:
+    """Give the pieces to a new reader, and take from it all that it has: after each piece, or (late) after the last."""
     reader = Reader(limits)
+    if late:
+        *first, last = pieces
+        for piece in first:
+            reader.receive(piece)
+        pieces = [last]
     requests: list[Seen] = []
     request: Request | None = None
     body = bytearray()
