@@ -77,7 +77,7 @@ def run(given: dict[str, Any]) -> int:
         print(config(resolved))
         return 0
     _change_folder(resolved)
-    serve(resolved.settings)
+    start(resolved.settings)
     return 0
 
 
@@ -93,21 +93,21 @@ def _change_folder(resolved: Resolved) -> None:
 # Serving
 
 
-def serve(settings: Settings) -> None:
-    """Load the application and serve it until a signal comes."""
-    # Not imported above, for --version, --help and completion do without it.
-    from wsgiserver import server
-
+def start(settings: Settings) -> None:
+    """Load the application, and serve it until a signal comes."""
     configure(settings.quiet, coloured(sys.stderr), sys.stderr)
     application, name = find_application(settings.app)
+    # Not imported above, for --version, --help and completion do without it.
+    from wsgiserver.server import serve
 
-    def announce(started: Server) -> None:
+    def announce(server: Server) -> None:
         if not settings.quiet:
-            text = banner(name, started.urls, settings.threads, coloured(sys.stderr))
+            text = banner(name, server.urls, settings.threads, coloured(sys.stderr))
             print(text, file=sys.stderr, flush=True)
 
-    observers = [] if settings.quiet or not settings.access_log else [AccessLog(_to_stdout, coloured(sys.stdout))]
-    server.serve(application, settings=settings, on_start=announce, observers=observers)
+    logged = settings.access_log and not settings.quiet
+    observers = [AccessLog(_to_stdout, coloured(sys.stdout))] if logged else []
+    serve(application, settings=settings, on_start=announce, observers=observers)
 
 
 def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
