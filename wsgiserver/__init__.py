@@ -1,0 +1,22 @@
+"""wsgiserver, a pluggable WSGI micro-server in pure Python.
+
+The path of a request, module by module::
+
+    sockets     a listener accepts; a client's bytes arrive
+    loop        one thread polls all sockets, and reads from those that are ready
+    connection  one client: its buffers, its state, its deadlines
+    http11      bytes -> Request (with heads, line by line), then its body
+    exchange    one request and its response: who asked, what was answered, how long it took
+    environ     Request -> WSGI environ
+    gateway     calls the application as PEP 3333 says
+    http11      the response's head -> bytes, and the framing of its body
+    loop        the bytes leave on the socket
+    logs        read the finished exchange, like any observer
+
+``baton`` decides which thread leads the loop and which runs the application; ``server`` puts it all together.
+"""
+
+from wsgiserver.server import Server, serve
+from wsgiserver.version import __version__
+
+__all__ = ["Server", "__version__", "serve"]

@@ -90,3 +90,9 @@ ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://([^/?]*+)([^?]*
 
 # RFC 9110 section 8.6:  Content-Length = 1*DIGIT
 DIGITS: Final = re.compile(rb"[0-9]++")
+
+# What an application gives is text: the same rules once more, as patterns over str.
+HEADER_NAME: Final = re.compile(TOKEN.decode())
+HEADER_VALUE: Final = re.compile(FIELD_VALUE.decode("latin-1"))
+# PEP 3333:  a status is three digits, a space and a reason phrase (RFC 9112 section 4 for its characters).
+STATUS: Final = re.compile("[0-9]{3} [\t\x20-\x7e\x80-\xff]*+")

@@ -1,0 +1,469 @@
+"""Takes the bytes of one client and gives exchanges, and the bytes of their responses back; the loop moves them.
+
+A ``Connection`` lives as long as its client. It reads no clock and waits for nothing but, in ``send``, for a client
+that takes too little of a streamed response. It never closes its stream: it enters ``CLOSED``, and the loop does.
+
+Who may call what (one owner at a time):
+
+* the loop's leader owns it in every state but ``ANSWERING`` and calls ``receive``, ``advance``, ``flush``, ``expire``
+  and ``close``;
+* the thread that runs the exchange owns it in ``ANSWERING`` and calls ``run``, which calls ``send``, ``lay``,
+  ``lay_file`` and ``cut``. ``lay``, ``lay_file`` and ``cut`` end the response and give the connection back with their
+  last statement, ``hand_in``; that thread does not touch it again. ``flush`` takes it from there.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from io import BytesIO
+from typing import IO, Any, Final, NamedTuple, Protocol
+
+from wsgiserver.environ import make_environ
+from wsgiserver.exchange import ClientGone, Environ, Exchange, Site
+from wsgiserver.gateway import run
+from wsgiserver.http11 import CONTINUE, Reader
+from wsgiserver.messages import UNREADABLE, BadRequest
+from wsgiserver.pages import refusal
+
+# Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
+LINGER_TIME: Final = 2.0
+LINGER_SIZE: Final = 1024 * 1024
+# Octets asked of the client at a time: for heads, for bodies.
+HEAD_APPETITE: Final = 16 * 1024
+BODY_APPETITE: Final = 256 * 1024
+# Octets of a file sent in one turn, so that a quick client does not keep the others waiting.
+FILE_SHARE: Final = 4 * 1024 * 1024
+
+
+class Watch(Enum):
+    """What the poller looks for."""
+
+    NOTHING = 0
+    READ = 1
+    WRITE = 2
+
+
+class State(Enum):
+    """The states of a connection, and for each what the poller watches and which setting bounds its time.
+
+    ============ =========================== =========================
+    from         when                        to
+    ============ =========================== =========================
+    HEAD         the client asked            ANSWERING, or BODY first
+    BODY         the body is whole           ANSWERING
+    ANSWERING    the response was laid down  IDLE, HEAD (pipelining), WRITING, LINGERING, CLOSED
+    WRITING      all of it has left          the same; BODY after 100 (Continue)
+    IDLE         a first byte came           HEAD
+    LINGERING    the client has left         CLOSED
+    ============ =========================== =========================
+
+    From any of them but ANSWERING the end of the client or of the time leads to CLOSED, by way of an answer where
+    one is due.
+    """
+
+    HEAD = (Watch.READ, "timeout_head", "waits for a head, or for the rest of one")
+    BODY = (Watch.READ, "timeout_body", "waits for the rest of a body")
+    ANSWERING = (Watch.NOTHING, "", "an exchange runs, and owns the connection")
+    WRITING = (Watch.WRITE, "timeout_send", "waits until the client takes more of the response")
+    IDLE = (Watch.READ, "timeout_keep_alive", "kept; nothing of the next request has come")
+    LINGERING = (Watch.READ, "", "reads and drops what the client still sends")
+    CLOSED = (Watch.NOTHING, "", "has ended")
+
+    def __init__(self, watch: Watch, timeout: str, meaning: str) -> None:
+        self.watch = watch
+        self.timeout = timeout
+        self.meaning = meaning
+
+
+class Stream(Protocol):
+    """What a connection needs of its transport; nothing here blocks but ``wait_writable``.
+
+    ``recv``, ``send``, ``sendmsg`` and ``sendfile`` raise BlockingIOError when nothing can be moved now, and another
+    OSError when the client is gone. The last two are None where the platform has them not.
+    """
+
+    recv: Callable[[int], bytes]
+    send: Callable[[Any], int]
+    sendmsg: Callable[[Any], int] | None
+    peer: str
+    peer_host: str
+    peer_port: str
+
+    @property
+    def sendfile(self) -> Callable[[int, int, int], int] | None: ...  # noqa: D102
+    def wait_writable(self, timeout: float) -> bool: ...  # noqa: D102
+    def shut(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+    def reset(self) -> None: ...  # noqa: D102
+
+
+class FilePart(NamedTuple):
+    """What is left to send of an open file, whose descriptor is the connection's own; all in octets."""
+
+    descriptor: int
+    offset: int
+    size: int
+
+
+class Connection:
+    """One client."""
+
+    __slots__ = (
+        "_base", "_body", "_continued", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader",
+        "abrupt", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, site: Site, stream: Stream, base: Environ, hand_in: Callable[["Connection"], object], now: float
+    ) -> None:
+        # -- for as long as the client stays
+        self.site = site
+        self.stream = stream
+        # The part of the environ that all requests to the listener share.
+        self._base = base
+        # Gives the connection back to the loop.
+        self._hand_in = hand_in
+        self._reader = Reader(site.settings)
+        # -- the present state
+        self.state = State.HEAD
+        self.deadline = now + site.settings.timeout_head
+        # -- one request and its response
+        self.exchange: Exchange | None = None
+        self._body: IO[bytes] | None = None
+        self._continued = False
+        # What is to leave: bytes, then a part of a file.
+        self._out: bytes | memoryview = b""
+        self._file: FilePart | None = None
+        # The response was cut: the connection ends behind it, with a reset where it must.
+        self._cut = False
+        self.abrupt = False
+        # Octets dropped while lingering.
+        self._dropped = 0
+        # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
+        # deque of those to run
+        self.descriptor = -1
+        self.watching = Watch.NOTHING
+        self.queued = False
+
+    # -- what comes: the loop's leader -----------------------------------------------------------------------------
+
+    @property
+    def appetite(self) -> int:
+        """How many octets to ask the client for."""
+        return HEAD_APPETITE if self.state is not State.BODY else BODY_APPETITE
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nothing of a request has come, so that closing loses nothing."""
+        return self.state is State.IDLE or (self.state is State.HEAD and not self._reader.begun)
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent, b"" for the end of it; ``advance`` reads it."""
+        if not data:
+            # It can take no request that is not whole. The answer to a whole one is under way, or has left.
+            self.close()
+        elif self.state is State.LINGERING:
+            self._dropped += len(data)
+            if self._dropped > LINGER_SIZE:
+                self.close()
+        else:
+            self._reader.receive(data)
+
+    def advance(self, now: float) -> bool:
+        """Read on in what came; True when an exchange is ready for ``run``, and the connection is its own."""
+        reader = self._reader
+        exchange = self.exchange
+        try:
+            if exchange is None:
+                request = reader.read_head()
+                if request is None:
+                    if self.state is State.IDLE and reader.begun:
+                        self._enter(State.HEAD, now)
+                    return False
+                self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
+            if not reader.complete and not self._read_body(exchange, now):
+                return False
+        except BadRequest as bad:
+            self._refuse(bad, now)
+            return False
+        self.state = State.ANSWERING
+        return True
+
+    def _read_body(self, exchange: Exchange, now: float) -> bool:
+        """Put away what came of the body; True when it is whole."""
+        data = self._reader.read_body()
+        whole = self._reader.complete
+        if data:
+            exchange.body_received += len(data)
+            self._store(data, whole)
+        if whole:
+            if self._body is not None:
+                self._body.seek(0)
+            return True
+        self._enter(State.BODY, now)
+        if not self._continued and exchange.request.fields.expect and exchange.request.minor:
+            self._continued = True
+            if not exchange.body_received and not self._reader.pending:
+                # RFC 9110 section 10.1.1: it waits for leave to send the body.
+                self._out = CONTINUE
+                self._hand_in(self)
+        return False
+
+    def _store(self, data: bytes, whole: bool) -> None:
+        """Keep a piece of the body in memory, and past ``buffer_body`` octets in an unnamed temporary file."""
+        if self._body is None:
+            if whole:
+                self._body = BytesIO(data)
+                return
+            self._body = BytesIO()
+        body = self._body
+        if type(body) is BytesIO and body.tell() + len(data) > self.site.settings.buffer_body:
+            from tempfile import TemporaryFile  # for the first large body only: it takes long to import
+
+            self._body = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange
+            self._body.write(body.getbuffer())
+        self._body.write(data)
+
+    def _refuse(self, bad: BadRequest, now: float) -> None:
+        """Answer that the request cannot be; the application is not called, and the connection ends behind it."""
+        exchange = self.exchange
+        if exchange is None:
+            self.exchange = exchange = Exchange(self.site, UNREADABLE, self, self.stream.peer, now)
+        exchange.error = bad
+        exchange.keep_alive = False
+        self.state = State.ANSWERING
+        run(refusal(bad, terse=self.site.settings.terse_errors), {}, exchange)
+
+    # -- the exchange: the thread that runs it ---------------------------------------------------------------------
+
+    @property
+    def route(self) -> str:
+        """What kind of work the exchange is: its method and path without the digits at the end."""
+        exchange = self.exchange
+        request = exchange.request if exchange is not None else UNREADABLE
+        return f"{request.method} {request.path.rstrip('0123456789')}"
+
+    def run(self) -> None:
+        """Call the application for the exchange that is ready. Never raises."""
+        exchange = self.exchange
+        if exchange is None:
+            return
+        body = self._body
+        self._body = None
+        stream = self.stream
+        environ = make_environ(
+            self._base, exchange.request, body, self._reader.trailers, stream.peer_host, stream.peer_port
+        )
+        # When this returns, the connection may already belong to the next exchange.
+        run(self.site.application, environ, exchange)
+        if body is not None and type(body) is not BytesIO:
+            body.close()
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the kernel sends files on this transport."""
+        return self.stream.sendfile is not None
+
+    def send(self, data: bytes) -> None:
+        """Let a piece of a response leave at once; what the client does not take waits here, up to a mark.
+
+        Past ``buffer_response`` octets it waits for the client, ``timeout_send`` seconds at most for each piece that
+        it takes. Raises ``ClientGone``.
+        """
+        settings = self.site.settings
+        view = memoryview(b"".join((self._out, data)) if self._out else data)
+        view = view[self._try_send(view) :]
+        while len(view) > settings.buffer_response:
+            if not self._wait_writable(settings.timeout_send):
+                self.abrupt = True
+                raise ClientGone(f"the client read nothing for {settings.timeout_send:g} seconds")
+            view = view[self._try_send(view) :]
+        self._out = bytes(view)
+
+    def _wait_writable(self, timeout: float) -> bool:
+        try:
+            return self.stream.wait_writable(timeout)
+        except (OSError, ValueError) as error:
+            raise ClientGone("the connection was closed") from error
+
+    def _try_send(self, data: memoryview) -> int:
+        try:
+            return self.stream.send(data)
+        except BlockingIOError:
+            return 0
+        except (OSError, ValueError) as error:  # ValueError: the server has stopped, and closed the stream
+            raise ClientGone("the client has left") from error
+
+    def lay(self, head: bytes, body: bytes = b"") -> None:
+        """Lay down the end of a response and give the connection back to the loop, which lets it leave."""
+        if len(body) > self.site.settings.buffer_response:
+            self._lay_large(head, body)
+        elif self._out:
+            self._out = b"".join((self._out, head, body))
+        else:
+            self._out = head + body
+        self._hand_in(self)
+
+    def _lay_large(self, head: bytes, body: bytes) -> None:
+        """Send what goes of a large body at once, so that it is not copied to stand behind its head."""
+        head = bytes(self._out) + head
+        sent = 0
+        with suppress(OSError):  # not now, or never more: the loop will see which
+            sent = self.stream.sendmsg((head, body)) if self.stream.sendmsg is not None else self.stream.send(head)
+        if sent < len(head):
+            self._out = head[sent:] + body
+        else:
+            self._out = memoryview(body)[sent - len(head) :]
+
+    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int) -> None:
+        """Lay down a head and a part of an open file; the descriptor is closed when it has left."""
+        self._out = bytes(self._out) + head
+        self._file = FilePart(descriptor, offset, count)
+        self._hand_in(self)
+
+    def cut(self, *, abrupt: bool) -> None:
+        """End a response that is not whole; the connection is closed behind what was sent of it."""
+        self._cut = True
+        self.abrupt |= abrupt
+        self._hand_in(self)
+
+    # -- what leaves: the loop's leader ----------------------------------------------------------------------------
+
+    def flush(self, now: float) -> bool:
+        """Let leave what goes; True when all has left and bytes of a further request are here already."""
+        try:
+            out = self._out
+            if out:
+                sent = self.stream.send(out)
+                if sent != len(out):
+                    self._out = memoryview(out)[sent:]
+                    self._enter(State.WRITING, now)
+                    return False
+                self._out = b""
+            if self._file is not None and not self._send_file(self._file):
+                self._enter(State.WRITING, now)
+                return False
+        except BlockingIOError:
+            if self.state is not State.WRITING:
+                self._enter(State.WRITING, now)
+            return False
+        except OSError as error:
+            self._lose(error, now)
+            return False
+        exchange = self.exchange
+        if exchange is None or not exchange.over:
+            self._enter(State.BODY, now)  # it was 100 (Continue)
+            return False
+        return self._end(exchange, now)
+
+    def _send_file(self, part: FilePart) -> bool:
+        """Send of the file what goes in one turn; True when all of it has left."""
+        sendfile = self.stream.sendfile
+        if sendfile is None:
+            raise OSError("this transport sends no files")
+        descriptor, offset, size = part
+        share = min(size, FILE_SHARE)
+        while share:
+            try:
+                sent = sendfile(descriptor, offset, share)
+            except BlockingIOError:
+                if self._file == part:
+                    raise
+                return False
+            if not sent:
+                raise OSError("the file became shorter while it was sent")
+            offset += sent
+            size -= sent
+            share -= sent
+            self._file = FilePart(descriptor, offset, size)
+        if size:
+            return False
+        self._close_file()
+        return True
+
+    def _end(self, exchange: Exchange, now: float) -> bool:
+        """Finish an exchange whose response has left, and go on as it says; see ``flush``."""
+        self._observe(exchange, now, complete=not self._cut)
+        self.exchange = None
+        self._continued = False
+        if self._cut:
+            self.state = State.CLOSED
+            return False
+        if not exchange.keep_alive or self.site.stopping:
+            self._part(exchange, now)
+            return False
+        if self._reader.pending:
+            self._enter(State.HEAD, now)
+            return True
+        self.state = State.IDLE
+        self.deadline = now + self.site.settings.timeout_keep_alive
+        return False
+
+    def _part(self, exchange: Exchange, now: float) -> None:
+        """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
+        if not exchange.request.keep_alive and not self._reader.pending:
+            self.close()  # the client asked for it, and sends no more
+            return
+        self.stream.shut()
+        self.state = State.LINGERING
+        self.deadline = now + LINGER_TIME
+
+    def _lose(self, error: OSError, now: float) -> None:
+        """Finish an exchange whose client left while the response was on its way."""
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.error = exchange.error or error
+            exchange.keep_alive = False
+            self._observe(exchange, now, complete=False)
+            self.exchange = None
+        self.close()
+
+    def _observe(self, exchange: Exchange, now: float, *, complete: bool) -> None:
+        exchange.ended = now
+        exchange.complete = complete
+        for observe in self.site.observers:
+            try:
+                observe(exchange)
+            except Exception as error:
+                self.site.report(f"the observer {observe!r} failed", error)
+
+    # -- time: the loop's leader -----------------------------------------------------------------------------------
+
+    def _enter(self, state: State, now: float) -> None:
+        self.state = state
+        self.deadline = now + float(getattr(self.site.settings, state.timeout)) if state.timeout else math.inf
+
+    def expire(self, now: float) -> None:
+        """Do what is due when the deadline has passed. The caller sees to it that no exchange owns the connection."""
+        settings = self.site.settings
+        if self.state is State.HEAD and self._reader.begun:
+            reason = f"the head was not whole after {settings.timeout_head:g} seconds"
+            self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
+        elif self.state is State.BODY:
+            reason = f"nothing of the body came for {settings.timeout_body:g} seconds"
+            self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
+        elif self.state is State.WRITING:
+            self.abrupt = True
+            self._lose(TimeoutError(f"the client read nothing for {settings.timeout_send:g} seconds"), now)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of everything; the loop closes the stream."""
+        self.state = State.CLOSED
+        self.deadline = math.inf
+        self._out = b""
+        self._close_file()
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file.descriptor)
+            self._file = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.stream.peer} {self.state.name}>"

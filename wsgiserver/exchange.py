@@ -1,0 +1,350 @@
+"""Takes one request and what the application says in answer; gives the bytes of the response to its channel.
+
+An ``Exchange`` lives as long as one request and its response. Its first part is what an observer reads when it is
+over: who asked, what was answered, how long it took. ``gateway`` drives the second part: ``start_response``,
+``write``, ``finish``. The channel is the connection, which knows how bytes leave.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum, auto
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from wsgiserver.http11 import LAST_CHUNK, Framing, ResponseHead, chunk, frame, prepare_head
+from wsgiserver.messages import BadResponse, Request
+from wsgiserver.settings import Settings
+from wsgiserver.version import __version__
+
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+Environ = dict[str, Any]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+SERVER_SOFTWARE: Final = f"wsgiserver/{__version__}"
+
+
+class Errors(Protocol):
+    """A text stream as ``wsgi.errors`` has to be (PEP 3333, "Input and Error Streams")."""
+
+    def write(self, text: str, /) -> object: ...  # noqa: D102
+    def writelines(self, lines: Iterable[str], /) -> object: ...  # noqa: D102
+    def flush(self) -> object: ...  # noqa: D102
+
+
+class Site:
+    """What all exchanges of one server share. Made by the server; read by any thread.
+
+    The loop's leader alone calls ``tick`` and sets ``stopping``; each is one assignment, so a reader on another
+    thread sees the old value or the new one.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        settings: Settings,
+        errors: Errors,
+        observers: Sequence[Callable[["Exchange"], object]] = (),
+        multithread: bool = False,
+    ) -> None:
+        self.application = application
+        self.settings = settings
+        # wsgi.errors, and where the server writes what applications did wrong.
+        self.errors = errors
+        self.observers = tuple(observers)
+        self.multithread = multithread
+        # The server is about to stop: each response says "Connection: close".
+        self.stopping = False
+        # Names of headers that were left out of a response, so that each is warned of once.
+        self.warned: set[str] = set()
+        self.stamps = (b"", b"", b"", b"")
+        self.tick(time.time())
+
+    def tick(self, now: float) -> None:
+        """Make the Date and Server lines of this second, for a head with neither, Date, Server, or both of its own."""
+        # What turns the monotonic clock into seconds since the epoch, as long as nobody sets the clock.
+        self.epoch = now - time.monotonic()
+        date = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)).encode()
+        server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
+        self.stamps = (date + server, server, date, b"")
+
+    def report(self, message: str, error: BaseException | None = None) -> None:
+        """Write one message about an application, and a traceback where there is one, to ``errors``."""
+        if error is not None and not isinstance(error, BadResponse):
+            # Loaded for the first error only: it takes longer to import than the whole server.
+            import traceback
+
+            message += "\n" + "".join(traceback.format_exception(error)).rstrip()
+        self.errors.write(f"wsgiserver: {message}\n")
+        self.errors.flush()
+
+
+class Channel(Protocol):
+    """Where the bytes of a response go. Called on the thread that runs the exchange."""
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether ``lay_file`` can be called: the kernel sends files on this transport."""
+
+    def send(self, data: bytes) -> None:
+        """Let ``data`` leave at once; raise ``ClientGone`` when nobody takes it any more."""
+
+    def lay(self, head: bytes, body: bytes = b"") -> None:
+        """Lay down the last bytes of the response. The loop lets them leave; the exchange has ended."""
+
+    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int) -> None:
+        """Lay down a head and ``count`` octets of an open file, from ``offset`` on."""
+
+    def cut(self, *, abrupt: bool) -> None:
+        """Close the connection behind what was sent; ``abrupt`` where only a reset shows that bytes are missing."""
+
+
+class ClientGone(ConnectionError):
+    """The client took no more bytes: it has left, or did not read for ``timeout_send`` seconds."""
+
+
+class State(Enum):
+    """How far the response is."""
+
+    WAITING = auto()  # nothing was said
+    STARTED = auto()  # start_response was called; nothing has left, so it can be replaced
+    SENDING = auto()  # the head has left
+    ENDED = auto()  # all of it was handed to the channel, or it was cut
+
+
+class Exchange:
+    """One request and its response. Its methods are called on the thread that runs it, and by one at a time."""
+
+    __slots__ = (
+        "_channel", "_framing", "_head", "_left", "_state", "body_received", "body_sent", "complete", "ended", "error",
+        "headers", "keep_alive", "peer", "request", "site", "started", "status",
+    )  # fmt: skip
+
+    def __init__(self, site: Site, request: Request, channel: Channel, peer: str, now: float) -> None:
+        # -- who asked
+        self.request = request
+        self.peer = peer
+        self.body_received = 0
+        # -- what was answered: the status ("" for nothing), the headers as the application gave them
+        self.status = ""
+        self.headers: Headers = []
+        # Octets of the body that were given to the kernel, or laid down for it.
+        self.body_sent = 0
+        # The whole response was given to the kernel.
+        self.complete = False
+        self.error: BaseException | None = None
+        # -- how long it took: seconds of the monotonic clock
+        self.started = now
+        self.ended = now
+        # -- the response under way
+        self.site = site
+        self.keep_alive = request.keep_alive
+        self._channel = channel
+        self._state = State.WAITING
+        self._head: ResponseHead | None = None
+        self._framing = Framing.NONE
+        self._left = 0
+
+    @property
+    def time(self) -> float:
+        """When the head of the request was complete, in seconds since the epoch."""
+        return self.started + self.site.epoch
+
+    @property
+    def over(self) -> bool:
+        """Whether the response has ended; nothing more is taken."""
+        return self._state is State.ENDED
+
+    @property
+    def begun(self) -> bool:
+        """Whether bytes of the response have left, so that it cannot be replaced by another."""
+        return self._state is State.SENDING or self._state is State.ENDED
+
+    @property
+    def bodyless(self) -> bool:
+        """Whether a body would be dropped: the request is HEAD, or the status allows none."""
+        return self.request.method == "HEAD" or (self._head is not None and self._head.bodyless)
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether ``finish_file`` can be called: the kernel sends files on this transport."""
+        return self._channel.takes_files
+
+    @property
+    def length(self) -> int | None:
+        """Octets of the body as the application's Content-Length says, or None."""
+        return self._head.length if self._head is not None else None
+
+    # -- PEP 3333 --------------------------------------------------------------------------------------------------
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], None]:
+        """Take status and headers from the application (PEP 3333, "The start_response() Callable")."""
+        if self._state is not State.WAITING:
+            self._check_restart(exc_info)
+        self._head = prepare_head(status, headers)
+        self.status = status
+        self.headers = headers
+        self._state = State.STARTED
+        return self.write
+
+    def _check_restart(self, exc_info: ExcInfo | None) -> None:
+        if exc_info is None:
+            raise AssertionError("start_response was called a second time without exc_info (PEP 3333)")
+        try:
+            if self.begun:
+                raise exc_info[1].with_traceback(exc_info[2])
+        finally:
+            exc_info = None  # else the frame and its traceback would keep each other alive
+
+    def write(self, data: bytes, /) -> None:
+        """Send one piece of the body at once; the piece that completes a Content-Length ends the response.
+
+        It is what ``start_response`` returns (PEP 3333, "The write() Callable"), and what takes each chunk of the
+        iterable. Raises ``BadResponse`` for what is no ``bytes``, or for more of them than Content-Length says.
+        """
+        if type(data) is not bytes:
+            raise BadResponse(f"a chunk of the body is a {type(data).__name__}, not bytes (PEP 3333)")
+        if not data:
+            return
+        head = b""
+        if self._state is not State.SENDING:
+            if self._state is State.ENDED:
+                self._write_after_end()
+                return
+            head = self._begin(None)
+        if self._framing is Framing.LENGTH:
+            self._write_counted(head, data)
+        elif self._framing is Framing.NONE:
+            self._end(head)
+        else:
+            self.body_sent += len(data)
+            self._channel.send(head + (chunk(data) if self._framing is Framing.CHUNKED else data))
+
+    def _write_counted(self, head: bytes, data: bytes) -> None:
+        left = self._left
+        size = len(data)
+        if size < left:
+            self._left = left - size
+            self.body_sent += size
+            self._channel.send(head + data)
+            return
+        if size > left:
+            data = data[:left]
+            self.keep_alive = False
+        self.body_sent += len(data)
+        self._left = 0
+        self._end(head, data)
+        if size > left:
+            raise BadResponse(f"the body is longer than its Content-Length, {self.length} (RFC 9110 section 8.6)")
+
+    def _write_after_end(self) -> None:
+        if self._framing is Framing.NONE:
+            return
+        self.keep_alive = False
+        if self._framing is Framing.LENGTH:
+            raise BadResponse(f"the body is longer than its Content-Length, {self.length} (RFC 9110 section 8.6)")
+        raise BadResponse("write() was called after the response had ended (PEP 3333)")
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def finish(self, body: bytes = b"") -> None:
+        """End the response with ``body``, its last piece; where it is the first too, its length is known.
+
+        Raises ``BadResponse`` when fewer octets came than Content-Length says.
+        """
+        if type(body) is not bytes:
+            raise BadResponse(f"a chunk of the body is a {type(body).__name__}, not bytes (PEP 3333)")
+        if self._state is State.STARTED or self._state is State.WAITING:
+            head = self._begin(len(body))
+            if self._framing is Framing.NONE:
+                self._end(head)
+                return
+            if self._left == len(body):
+                self._left = 0
+                self.body_sent += len(body)
+                self._end(head, body)
+                return
+            if body:
+                self._write_counted(head, body)
+                head = b""
+            if self._left:
+                self._too_short(head)
+            return
+        if body:
+            self.write(body)
+        if self._state is State.SENDING:
+            if self._framing is Framing.LENGTH and self._left:
+                self._too_short(b"")
+            self._end(LAST_CHUNK if self._framing is Framing.CHUNKED else b"")
+
+    def finish_file(self, descriptor: int, offset: int, count: int) -> None:
+        """End the response with ``count`` octets of an open file; the channel closes the descriptor.
+
+        Content-Length, where the application gave one, cuts the file (PEP 3333, "Optional Platform-Specific File
+        Handling"); where it promises more than there is, the connection is closed behind it.
+        """
+        head = self._begin(count)
+        promised = self.length
+        if promised is not None and promised < count:
+            count = promised
+        if promised is not None and promised > count:
+            self.keep_alive = False
+            self.report(f"the file has {count} octets, its Content-Length says {promised}")
+        if self._framing is Framing.NONE:
+            count = 0
+        self.body_sent = count
+        self._state = State.ENDED
+        self._channel.lay_file(head, descriptor, offset, count)
+
+    def cut(self, error: BaseException) -> None:
+        """End a response that cannot be completed: the connection is closed behind what has left."""
+        self.error = error
+        self.keep_alive = False
+        if self._state is not State.ENDED:
+            self._state = State.ENDED
+            # The end of the connection would look like the end of such a body.
+            self._channel.cut(abrupt=self._framing is Framing.CLOSE)
+
+    def reset(self) -> None:
+        """Forget the response that was begun, of which nothing has left, to make room for an error page."""
+        self._state = State.WAITING
+        self._head = None
+
+    def _begin(self, length: int | None) -> bytes:
+        """Make the bytes of the head; from here on the response stands."""
+        head = self._head
+        if head is None:
+            raise BadResponse("the body came before start_response was called (PEP 3333)")
+        site = self.site
+        if head.dropped:
+            self._warn(head.dropped)
+        keep_alive = self.keep_alive and not site.stopping
+        self._framing, lines, self.keep_alive = frame(head, self.request, length, keep_alive)
+        self._left = head.length if head.length is not None else length or 0
+        self._state = State.SENDING
+        return head.start + site.stamps[head.has_date + 2 * head.has_server] + lines + b"\r\n"
+
+    def _end(self, head: bytes, body: bytes = b"") -> None:
+        self._state = State.ENDED
+        self._channel.lay(head, body)
+
+    def _too_short(self, head: bytes) -> None:
+        if head:
+            self._channel.send(head)
+        given = self.body_sent
+        raise BadResponse(f"the body has {given} octets, its Content-Length says {given + self._left}")
+
+    def _warn(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name.lower() not in self.site.warned:
+                self.site.warned.add(name.lower())
+                self.report(f"the hop-by-hop header {name} was left out, it is the server's (RFC 9110 section 7.6.1)")
+
+    def report(self, what: str, error: BaseException | None = None) -> None:
+        """Write what went wrong in this exchange to the site's error stream."""
+        self.site.report(f"{self.request.method} {self.request.path!r}: {what}", error)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self._state.name}>"

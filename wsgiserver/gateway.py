@@ -1,0 +1,94 @@
+"""Takes an application, an environ and an ``Exchange``; calls the one with the other two as PEP 3333 says.
+
+Whatever the application does, ``run`` returns: the response has ended, ``close()`` was called once, and what went wrong
+stands in the error stream. The loop then lets the bytes leave.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+
+from wsgiserver.environ import FileWrapper
+from wsgiserver.exchange import Application, ClientGone, Environ, Exchange
+from wsgiserver.messages import BadResponse
+from wsgiserver.pages import failure
+
+
+def run(application: Application, environ: Environ, exchange: Exchange) -> None:
+    """Call the application and deliver what it returns. Never raises; called on the thread that runs the exchange."""
+    result: Iterable[bytes] | None = None
+    try:
+        result = application(environ, exchange.start_response)
+        if type(result) is list and len(result) == 1:
+            exchange.finish(result[0])
+            return  # a list has no close()
+        _deliver(result, exchange)
+    except ClientGone as gone:
+        exchange.cut(gone)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: an application does not stop the server
+        _fail(exchange, error)
+    finally:
+        _close(result, exchange)
+
+
+def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
+    """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
+    if type(result) is FileWrapper and _deliver_file(result, exchange):
+        return
+    if _only_chunk(result):
+        # The length of the whole is known, so that it can be told (PEP 3333, "Handling the Content-Length Header").
+        for data in result:
+            exchange.finish(data)
+            return
+    for data in result:
+        if data or type(data) is not bytes:
+            exchange.write(data)
+            if exchange.over and exchange.bodyless:
+                break  # what follows would only be dropped, and may never end
+    exchange.finish()
+
+
+def _only_chunk(result: Iterable[bytes]) -> bool:
+    try:
+        return len(result) == 1  # type: ignore[arg-type]  # most iterables have no length, which is the question
+    except TypeError:
+        return False
+
+
+def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
+    """Hand a regular file over to be sent by the kernel; False where that cannot be, so that it is read instead."""
+    if exchange.begun or not exchange.takes_files:
+        return False
+    try:
+        descriptor = wrapper.filelike.fileno()
+        status = os.fstat(descriptor)
+        offset = wrapper.filelike.tell()
+    except (AttributeError, OSError, ValueError):
+        return False  # no file of the system's: a BytesIO, a pipe, a socket
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    # The application may close its file at once; the duplicate lives until the last octet has left.
+    exchange.finish_file(os.dup(descriptor), offset, max(status.st_size - offset, 0))
+    return True
+
+
+def _fail(exchange: Exchange, error: BaseException) -> None:
+    """Answer 500 where nothing has left yet, else cut the response; tell the developer in both cases."""
+    what = str(error) if isinstance(error, BadResponse) else "the application failed"
+    exchange.report(what, error)
+    if exchange.begun:
+        exchange.cut(error)
+        return
+    exchange.error = error
+    exchange.reset()
+    # The page is an application that cannot fail, so this goes no deeper.
+    run(failure, {}, exchange)
+
+
+def _close(result: Iterable[bytes] | None, exchange: Exchange) -> None:
+    close = getattr(result, "close", None)
+    if close is not None:
+        try:
+            close()
+        except BaseException as error:
+            exchange.report("close() of the response failed", error)

@@ -1,0 +1,438 @@
+"""Takes listeners and connections, and moves their bytes: one turn polls, reads all, runs all, writes all.
+
+The thread that leads calls ``turn`` again and again. Each kind of work is done for all ready connections before the
+next kind is begun: that keeps the processor's caches warm, and saves Flask's hello a third of its time. ``baton``
+decides on which thread the application is called; ``connection`` decides what its bytes mean.
+
+Two deques hold what a turn has read and not yet run, and what was run and has not yet left. They belong to whoever
+leads. When the loop changes hands in the middle of a call, the new leader begins with ``turn`` and so writes first,
+then goes on with the rest; the old one returns without touching either.
+
+Who may call what: ``turn`` and everything it calls, the leader; ``hand_in``, ``wake`` and ``stop``, any thread.
+"""
+
+import contextlib
+import errno
+import os
+import select
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from wsgiserver.connection import Connection, State, Watch
+from wsgiserver.environ import base_environ
+from wsgiserver.exchange import Environ, Site
+from wsgiserver.sockets import Listener
+
+# How many connections a turn reads at most: enough for warm caches, few enough that nobody waits long.
+COHORT: Final = 16
+# Seconds after which the run phase lets leave what is done, so that it does not wait for slower applications.
+RUN_TIME: Final = 0.001
+# Seconds between two sweeps for deadlines that have passed, which is how exact they are.
+SWEEP: Final = 1.0
+# No room for a new client: not enough descriptors or memory (accept(2)).
+_NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+# -- Who is ready ----------------------------------------------------------------------------------------------------
+
+
+class Poller(Protocol):
+    """Knows which descriptors are ready. Level-triggered: what was not dealt with is told again."""
+
+    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:
+        """Change what is watched of a descriptor; ``NOTHING`` takes it out."""
+
+    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:
+        """Wait ``timeout`` seconds at most (None: for ever) and give descriptors that are ready, ``most`` at most."""
+
+    def close(self) -> None:
+        """Let go of the system's object."""
+
+
+class EpollPoller:
+    """epoll(7), without the wrapper of ``selectors``, which costs 1 µs an event."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._masks = {Watch.READ: select.EPOLLIN, Watch.WRITE: select.EPOLLOUT}
+
+    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
+        if after is Watch.NOTHING:
+            self._epoll.unregister(descriptor)
+        elif before is Watch.NOTHING:
+            self._epoll.register(descriptor, self._masks[after])
+        else:
+            self._epoll.modify(descriptor, self._masks[after])
+
+    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:  # noqa: D102
+        return self._epoll.poll(timeout, most)
+
+    def close(self) -> None:  # noqa: D102
+        self._epoll.close()
+
+
+class SelectorPoller:
+    """Whatever the platform has, by way of ``selectors``."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._masks = {Watch.READ: selectors.EVENT_READ, Watch.WRITE: selectors.EVENT_WRITE}
+
+    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
+        if after is Watch.NOTHING:
+            self._selector.unregister(descriptor)
+        elif before is Watch.NOTHING:
+            self._selector.register(descriptor, self._masks[after])
+        else:
+            self._selector.modify(descriptor, self._masks[after])
+
+    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:  # noqa: D102
+        # It gives all that are ready, in the same order each time: those past ``most`` go first in the next turn.
+        ready = [(key.fd, events) for key, events in self._selector.select(timeout)]
+        if len(ready) > most:
+            for descriptor, _ in ready[:most]:
+                key = self._selector.get_key(descriptor)
+                self._selector.unregister(descriptor)
+                self._selector.register(descriptor, key.events)
+        return ready[:most]
+
+    def close(self) -> None:  # noqa: D102
+        self._selector.close()
+
+
+def default_poller() -> Poller:
+    """Make the best poller that the platform has."""
+    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
+
+
+class Waker:
+    """Makes a poller that sleeps return, from any thread: an eventfd, or a pair of sockets where there is none."""
+
+    def __init__(self) -> None:
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        if hasattr(os, "eventfd"):
+            self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._pair = socket.socketpair()
+            for end in self._pair:
+                end.setblocking(False)
+            self.descriptor = self._pair[0].fileno()
+
+    def wake(self) -> None:
+        """Wake the poller; when it is awake, its next poll returns at once."""
+        with contextlib.suppress(BlockingIOError):  # it holds enough wake-ups already
+            if self._pair is None:
+                os.eventfd_write(self.descriptor, 1)
+            else:
+                self._pair[1].send(b"\0")
+
+    def drain(self) -> None:
+        """Forget the wake-ups so far."""
+        with contextlib.suppress(BlockingIOError):
+            if self._pair is None:
+                os.eventfd_read(self.descriptor)
+            else:
+                self._pair[0].recv(4096)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        if self._pair is None:
+            os.close(self.descriptor)
+        else:
+            for end in self._pair:
+                end.close()
+
+
+# -- The loop --------------------------------------------------------------------------------------------------------
+
+
+class Loop:
+    """All connections of one server, and who of them waits for what.
+
+    ``call`` is given a connection whose exchange is ready, and sees to it that its ``run`` is called; it returns False
+    when the calling thread leads no longer, and ``turn`` then returns at once.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        listeners: Sequence[Listener],
+        call: Callable[[Connection], bool],
+        *,
+        poller: Poller | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.site = site
+        self.call = call
+        self.connections: dict[int, Connection] = {}
+        self._ready: deque[Connection] = deque()
+        self._unsent: deque[Connection] = deque()
+        self._clock = clock
+        self._now = clock()
+        self._next_sweep = self._next_tick = self._now + SWEEP
+        # Called once a turn, after the writing: the access log lets its lines leave then.
+        self.after_turn: Callable[[], object] | None = None
+        self._listeners: dict[int, tuple[Listener, Environ]] = {
+            listener.fileno(): (listener, base_environ(site, listener.name, listener.port)) for listener in listeners
+        }
+        self._accepting = False
+        self._told_no_room = False
+        self._poller = poller or default_poller()
+        self._waker = Waker()
+        self._poller.watch(self._waker.descriptor, Watch.NOTHING, Watch.READ)
+        # The leader is about to sleep in the poller, or does: who hands in must wake it.
+        self._asleep = False
+        # When to be through with what is under way, once somebody has asked to stop.
+        self._stop_at: float | None = None
+        self.over = False
+        self._accept(True)
+
+    # -- for any thread --------------------------------------------------------------------------------------------
+
+    def hand_in(self, connection: Connection) -> None:
+        """Give back a connection whose response was laid down.
+
+        The leader first says that it is asleep and then looks into the deque; here it is the other way round. So
+        either it sees the connection, or it is woken.
+        """
+        self._unsent.append(connection)
+        if self._asleep:
+            self._waker.wake()
+
+    def wake(self) -> None:
+        """Make the leader look around."""
+        self._waker.wake()
+
+    def stop(self, timeout: float) -> None:
+        """Accept nobody any more, answer what is under way for ``timeout`` seconds at most, then be over."""
+        stop_at = self._clock() + timeout
+        if self._stop_at is None or stop_at < self._stop_at:
+            self._stop_at = stop_at
+        self._waker.wake()
+
+    # -- for the leader --------------------------------------------------------------------------------------------
+
+    def turn(self) -> bool:
+        """Poll, read all, run all, write all; False when this thread leads no longer, or the loop is over."""
+        if self._unsent:
+            self._write()
+        self._read()
+        if not self._run():
+            return False
+        if self._unsent:
+            self._write()
+        if self.after_turn is not None:
+            self.after_turn()
+        if self._now >= self._next_sweep:
+            self._sweep()
+        if self._stop_at is not None:
+            self._stop(self._stop_at)
+        return not self.over
+
+    def _timeout(self) -> float | None:
+        """Give the seconds to wait in the poller: none where there is work, for ever where nothing can expire."""
+        if self._ready or self._unsent:
+            return 0
+        if self._next_sweep == float("inf"):
+            return None
+        return max(self._next_sweep - self._clock(), 0)
+
+    def _read(self) -> None:
+        """Phase one: wait for clients that are ready, and receive from each."""
+        self._asleep = True
+        events = self._poller.poll(self._timeout(), COHORT)
+        self._asleep = False
+        self._now = now = self._clock()
+        if now >= self._next_tick:
+            self._tick(now)
+        connections = self.connections
+        for descriptor, _ in events:
+            connection = connections.get(descriptor)
+            if connection is None:
+                self._greet(descriptor)
+                continue
+            watch = connection.state.watch
+            if watch is Watch.READ:
+                if not connection.queued:
+                    self._receive(connection)
+            elif watch is Watch.WRITE:
+                self._unsent.append(connection)
+            else:
+                # Its exchange runs, and it sends more or has left: not to be told again until it is given back.
+                self._settle(connection)
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            data = connection.stream.recv(connection.appetite)
+        except BlockingIOError:
+            self._settle(connection)
+            return
+        except OSError:
+            data = b""
+        connection.receive(data)
+        if data and connection.state is not State.LINGERING:
+            connection.queued = True
+            self._ready.append(connection)
+        else:
+            self._settle(connection)
+
+    def _run(self) -> bool:
+        """Phase two: parse, and call the application, for each that was read; False when the loop has changed hands."""
+        ready = self._ready
+        until = self._now + RUN_TIME
+        for _ in range(len(ready)):
+            connection = ready.popleft()
+            connection.queued = False
+            if not connection.advance(self._now):
+                self._settle(connection)
+            elif not self.call(connection):
+                return False
+            if self._unsent and self._clock() > until:
+                self._write()
+                until = self._now + RUN_TIME
+        return True
+
+    def _write(self) -> None:
+        """Phase three: let leave what was laid down."""
+        unsent = self._unsent
+        self._now = now = self._clock()
+        while unsent:
+            connection = unsent.popleft()
+            if connection.flush(now):
+                connection.queued = True
+                self._ready.append(connection)
+            else:
+                self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Watch of the connection what its state asks for; let go of it where it has ended."""
+        watch = connection.state.watch
+        if watch is not connection.watching:
+            self._poller.watch(connection.descriptor, connection.watching, watch)
+            connection.watching = watch
+        if connection.state is State.CLOSED:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        if self.connections.pop(connection.descriptor, None) is None:
+            return
+        if connection.abrupt:
+            connection.stream.reset()
+        else:
+            connection.stream.close()
+        if not self._accepting:
+            self._accept(True)
+
+    # -- who comes -------------------------------------------------------------------------------------------------
+
+    def _accept(self, wanted: bool) -> None:
+        """Watch the listeners, or leave them alone so that those who come wait in the system's queue."""
+        if wanted == self._accepting or (wanted and self._stop_at is not None):
+            return
+        self._accepting = wanted
+        before, after = (Watch.NOTHING, Watch.READ) if wanted else (Watch.READ, Watch.NOTHING)
+        for descriptor in self._listeners:
+            self._poller.watch(descriptor, before, after)
+
+    def _greet(self, descriptor: int) -> None:
+        """Take in the clients that wait at a listener, and receive what they have sent already."""
+        if descriptor == self._waker.descriptor:
+            self._waker.drain()
+            return
+        listener, base = self._listeners[descriptor]
+        for _ in range(COHORT):
+            if len(self.connections) >= self.site.settings.limit_connections and not self._make_room():
+                self._accept(False)
+                return
+            try:
+                stream = listener.accept()
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                self._run_out(error)
+                return
+            if stream is None:
+                return
+            connection = Connection(self.site, stream, base, self.hand_in, self._now)
+            connection.descriptor = stream.fileno()
+            self.connections[connection.descriptor] = connection
+            self._receive(connection)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest; False where none is idle."""
+        idle = [c for c in self.connections.values() if c.state is State.IDLE and not c.queued]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda connection: connection.deadline)
+        longest.close()
+        self._settle(longest)
+        return True
+
+    def _run_out(self, error: OSError) -> None:
+        """Deal with a system that has no room for another client: make some, or wait until one ends."""
+        if not self._told_no_room:
+            self._told_no_room = True
+            self.site.report(f"no room for more clients ({error.strerror}); raise the limit (ulimit -n)")
+        if not self._make_room():
+            self._accept(False)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        """Make the Date line, once a second while there is work, and see to it that a sweep comes soon."""
+        self.site.tick(time.time())
+        self._next_tick = now + SWEEP
+        self._next_sweep = min(self._next_sweep, now + SWEEP)
+
+    def _sweep(self) -> None:
+        """Expire what has waited too long. As long as nothing can expire, nobody calls for it."""
+        now = self._now
+        nearest = float("inf")
+        for connection in list(self.connections.values()):
+            if connection.state is State.ANSWERING or connection.queued:
+                continue
+            if connection.deadline <= now:
+                connection.expire(now)
+                self._settle(connection)
+            elif connection.deadline < nearest:
+                nearest = connection.deadline
+        # What comes in the meantime calls for a sweep of its own, by way of ``_tick``.
+        self._next_sweep = max(nearest, now + SWEEP)
+        if self._unsent:
+            self._write()
+        if not self._accepting and len(self.connections) < self.site.settings.limit_connections:
+            self._accept(True)
+
+    def _stop(self, stop_at: float) -> None:
+        """Close what can be closed now; be over when nothing is left, or the time is."""
+        if not self.site.stopping:
+            self.site.stopping = True
+            self._accept(False)
+            for listener, _ in self._listeners.values():
+                listener.close()
+        late = self._now >= stop_at
+        for connection in list(self.connections.values()):
+            if connection.state is State.ANSWERING:
+                continue
+            if late or connection.unasked:
+                connection.close()
+                self._settle(connection)
+        self.over = late or not self.connections
+        self._next_sweep = min(self._next_sweep, stop_at, self._now + SWEEP)
+
+    def close(self) -> None:
+        """Close everything; nobody leads any more."""
+        for connection in list(self.connections.values()):
+            if connection.state is not State.ANSWERING:
+                connection.close()
+            # The exchange of one that still answers finds its stream closed, as if the client had left.
+            connection.stream.reset()
+        self.connections.clear()
+        for listener, _ in self._listeners.values():
+            listener.close()
+        self._poller.close()
+        self._waker.close()

@@ -1,0 +1,71 @@
+"""Takes what went wrong and gives an application that says so; ``gateway`` runs it like any other.
+
+A page for the client's fault names the rule, shows the line that broke it, and points at the byte. A page for the
+application's fault says nothing of its insides: the traceback goes to the server's error stream.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from wsgiserver.exchange import Application, Environ
+from wsgiserver.messages import BadRequest
+
+# Of an offending line at most so many octets are shown.
+SHOWN: Final = 200
+# Fields whose values are never shown, not even to the one who sent them: pages end up in logs and screenshots.
+SECRET: Final = (b"authorization:", b"cookie:", b"proxy-authorization:")
+
+
+def page(status: int, text: str) -> Application:
+    """Make an application that answers with ``status`` and a short text."""
+    body = text.encode("utf-8", "backslashreplace")
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers.copy())
+        return [body]
+
+    return application
+
+
+def refusal(bad: BadRequest, *, terse: bool) -> Application:
+    """Make the application that tells a client which rule its request broke."""
+    title = f"{bad.status} {HTTPStatus(bad.status).phrase}\n"
+    if terse:
+        return page(bad.status, title)
+    text = f"{title}\nThe request was refused: {bad.reason} ({bad.section}).\n"
+    if bad.line:
+        text += "\n" + point_at(bad.line, bad.at)
+    return page(bad.status, text)
+
+
+def point_at(line: bytes, at: int) -> str:
+    """Show a line, indented, with a caret under the octet at ``at``; control characters are made visible."""
+    secret = next((name for name in SECRET if line.lower().startswith(name)), None)
+    if secret is not None:
+        shown = [line[: len(secret)].decode("latin-1"), " ..."]
+        return f"    {''.join(shown)}\n" + (f"    {' ' * at}^\n" if 0 <= at < len(secret) else "")
+    # A window of the line around the octet, where the line is long.
+    first = max(0, min(at - SHOWN // 2, len(line) - SHOWN))
+    window = line[first : first + SHOWN]
+    cells = [_visible(octet) for octet in window]
+    text = "    " + ("... " if first else "") + "".join(cells) + (" ..." if first + SHOWN < len(line) else "") + "\n"
+    if 0 <= at - first <= len(cells):
+        width = len("".join(cells[: at - first])) + (4 if first else 0)
+        text += "    " + " " * width + "^\n"
+    return text
+
+
+def _visible(octet: int) -> str:
+    """One octet as it can be shown anywhere: printable ASCII as it is, else an escape."""
+    if 0x20 <= octet < 0x7F:
+        return chr(octet)
+    return {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}.get(octet, f"\\x{octet:02x}")
+
+
+# The application raised, or broke PEP 3333, before anything had left.
+failure: Final = page(
+    500,
+    "500 Internal Server Error\n\nThe application failed. What happened stands in the server's error output.\n",
+)

@@ -1,0 +1,210 @@
+"""Takes an application and settings, puts listeners, loop and baton together, and serves until it is stopped.
+
+``Server`` is one process's server and can be one of many; ``serve`` is what the command calls: it owns the process,
+so it alone listens to signals.
+"""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, TracebackType
+from typing import Any
+
+from wsgiserver.baton import Baton
+from wsgiserver.exchange import Application, Exchange, Site
+from wsgiserver.logs import AccessLog, ErrorStream
+from wsgiserver.loop import Loop
+from wsgiserver.settings import Settings
+from wsgiserver.sockets import Listener, parse_address
+
+# Seconds that threads get to end once the loop is over and their exchanges are.
+JOIN_TIME = 5.0
+
+Observer = Callable[[Exchange], object]
+
+
+class Server:
+    """Serves a WSGI application in the background, from ``start`` to ``stop`` or inside a ``with`` block.
+
+    ``settings`` are those of the command; keyword arguments stand for single ones: ``Server(app, bind="127.0.0.1:0")``.
+    ``observers`` are called with each finished ``Exchange``, on one thread at a time; one that has a ``flush`` method
+    has it called at the end of each turn of the loop.
+
+    It listens when ``start`` returns. Raises ``BadSetting``, ``AddressError`` or ``BindError``: one line for people.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        settings: Settings | None = None,
+        observers: Sequence[Observer] = (),
+        **overrides: Any,
+    ) -> None:
+        self.settings = _override(settings, overrides)
+        self.listeners: list[Listener] = []
+        self.site = Site(application, self.settings, ErrorStream(), observers, multithread=self.settings.threads > 1)
+        self._flushes = [flush for observer in observers if (flush := getattr(observer, "flush", None)) is not None]
+        self._loop: Loop | None = None
+        self._baton: Baton | None = None
+        self._over = threading.Event()
+
+    # -- where it listens ------------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Host and port of the first listener, or the path of its Unix socket."""
+        return self.listeners[0].address
+
+    @property
+    def url(self) -> str:
+        """Where the first listener is reached from this machine."""
+        return self.listeners[0].url
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the server is reached, all listeners and all addresses of the machine together."""
+        return [url for listener in self.listeners for url in listener.urls]
+
+    # -- its life --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen, and serve in threads of its own. Clients can connect when this returns."""
+        if self._loop is not None:
+            raise RuntimeError("this server was started already")
+        try:
+            for text in self.settings.bind:
+                address = parse_address(text)
+                listener = Listener(address, backlog=self.settings.backlog, unix_mode=self.settings.unix_mode)
+                self.listeners.append(listener)
+            baton = Baton(self._turn, self.settings.threads)
+            self._loop = Loop(self.site, self.listeners, baton.call)
+            if self._flushes:
+                self._loop.after_turn = self._flush
+            self._baton = baton
+            baton.start()
+        except BaseException:
+            for listener in self.listeners:
+                listener.close()
+            if self._loop is not None:
+                self._loop.close()
+            raise
+
+    def _turn(self) -> bool:
+        """Turn the loop, on the leader."""
+        loop = self._loop
+        assert loop is not None
+        try:
+            if loop.turn():
+                return True
+        except BaseException:
+            self._over.set()
+            raise
+        if loop.over:
+            self._over.set()
+        return False
+
+    def _flush(self) -> None:
+        for flush in self._flushes:
+            flush()
+
+    def ask_to_stop(self, timeout: float | None = None) -> None:
+        """Have the server stop, without waiting for it; for signal handlers and for applications."""
+        if self._loop is not None:
+            self._loop.stop(self.settings.timeout_stop if timeout is None else timeout)
+
+    def wait(self) -> None:
+        """Wait until the server was asked to stop and has answered what was under way."""
+        if sys.platform == "win32":  # a wait without an end would not let signals through
+            while not self._over.wait(0.5):
+                pass
+        else:
+            self._over.wait()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Answer what is under way for ``timeout`` seconds at most (the setting's by default), then close everything.
+
+        May be called from any thread but one that runs an exchange, and again.
+        """
+        loop, baton = self._loop, self._baton
+        if loop is None or baton is None:
+            return
+        self._baton = None
+        loop.stop(self.settings.timeout_stop if timeout is None else timeout)
+        self.wait()
+        answering = any(connection.exchange is not None for connection in loop.connections.values())
+        loop.close()
+        # A thread that is still in the application after its time is left to it; threads are daemons.
+        baton.join(0.0 if answering else JOIN_TIME)
+        self._flush()
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Server {' '.join(self.urls) or 'not started'}>"
+
+
+def serve(
+    application: Application,
+    *,
+    settings: Settings | None = None,
+    observers: Sequence[Observer] = (),
+    on_start: Callable[[Server], object] | None = None,
+    **overrides: Any,
+) -> None:
+    """Serve an application until SIGINT or SIGTERM; a second signal stops at once.
+
+    Takes what ``Server`` takes, and writes the access log to standard output unless that is switched off.
+    ``on_start`` is called with the server once it listens. Off the main thread it leaves signals alone.
+    """
+    settings = _override(settings, overrides)
+    if settings.access_log and not settings.quiet:
+        observers = (*observers, AccessLog(_write_out, colour=sys.stdout.isatty()))
+    server = Server(application, settings=settings, observers=observers)
+    with server, _signals(server):
+        if on_start is not None:
+            on_start(server)
+        server.wait()
+
+
+def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    if settings is None:
+        return Settings(**overrides)
+    import dataclasses
+
+    return dataclasses.replace(settings, **overrides) if overrides else settings
+
+
+def _write_out(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _signals(server: Server) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop the server while the block runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        server.ask_to_stop(0.0 if asked else None)
+        asked = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
