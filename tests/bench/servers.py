@@ -50,9 +50,9 @@ class Server:
 
 
 def _wsgiserver(launch: Launch) -> list[str]:
-    arguments = ["-m", "wsgiserver", launch.application, "--bind", launch.address, "--quiet"]
+    arguments = ["-m", "wsgiserver", launch.application, "--bind", launch.address]
     if not launch.access_log:
-        arguments.append("--no-access-log")
+        arguments += ["--no-access-log", "--quiet"]
     if launch.threads:
         arguments.append(f"--threads={launch.threads}")
     return arguments
