@@ -3,20 +3,19 @@
 The options are not written here: they are made from the declarations in `settings`.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperCommand
 
 from wsgiserver.loader import LoadError
 from wsgiserver.loader import resolve as find_application
-from wsgiserver.logs import AccessLog, configure
+from wsgiserver.logs import configure
+from wsgiserver.server import Server, serve
 from wsgiserver.settings import (
     ADDRESSES,
     APPLICATION,
@@ -31,9 +30,6 @@ from wsgiserver.settings import (
 )
 from wsgiserver.sockets import AddressError, BindError
 from wsgiserver.version import __version__
-
-if TYPE_CHECKING:
-    from wsgiserver.server import Server
 
 # What a wrong command line raises. Newer typers carry a click of their own, whose classes are not those of the
 # package click; what BadParameter derives from is the right one with all of them.
@@ -97,17 +93,13 @@ def start(settings: Settings) -> None:
     """Load the application, and serve it until a signal comes."""
     configure(settings.quiet, coloured(sys.stderr), sys.stderr)
     application, name = find_application(settings.app)
-    # Not imported above, for --version, --help and completion do without it.
-    from wsgiserver.server import serve
 
     def announce(server: Server) -> None:
         if not settings.quiet:
             text = banner(name, server.urls, settings.threads, coloured(sys.stderr))
             print(text, file=sys.stderr, flush=True)
 
-    logged = settings.access_log and not settings.quiet
-    observers = [AccessLog(_to_stdout, coloured(sys.stdout))] if logged else []
-    serve(application, settings=settings, on_start=announce, observers=observers)
+    serve(application, settings=settings, on_start=announce)
 
 
 def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
@@ -121,11 +113,6 @@ def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
 def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether to write in colour: to a terminal, unless NO_COLOR (no-color.org) or a dumb one forbids it."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-
-
-def _to_stdout(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 # The configuration, as TOML that could stand in the file

@@ -367,6 +367,6 @@ def from_table(table: Any, path: str = "pyproject.toml") -> Found:
 def _unknown(key: str, where: str) -> NoReturn:
     import difflib
 
-    near = difflib.get_close_matches(key.replace("_", "-"), [option.key for option in OPTIONS])
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    near = difflib.get_close_matches(key.replace("_", "-"), [option.key for option in OPTIONS], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
     raise BadSetting(f"{where} {key}: no such setting{hint}")

@@ -1,0 +1,538 @@
+"""The command: what it understands, what it answers to bad input, and that it serves."""
+
+import contextlib
+import http.client
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from wsgiserver.cli import UsageError, banner, coloured, complete, config, main, parse
+from wsgiserver.settings import BY_NAME, OPTIONS, Settings, from_table, resolve
+from wsgiserver.version import __version__
+
+COMMAND = [sys.executable, "-m", "wsgiserver"]
+HELLO = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello from " + environ["PATH_INFO"].encode()]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, without the variables of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [*os.environ]:
+        if name.startswith("WSGISERVER_") or name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+# The command line
+
+
+def test_nothing_typed_is_nothing_given() -> None:
+    assert parse([]) == {}
+
+
+def test_what_was_typed_is_given_as_it_was() -> None:
+    typed = ["hello:app", "--threads", "4", "--limit-line=1 KiB", "--no-access-log", "-q"]
+    assert parse(typed) == {
+        "app": "hello:app",
+        "threads": "4",
+        "limit_line": "1 KiB",
+        "access_log": False,
+        "quiet": True,
+    }
+
+
+def test_bind_may_be_repeated() -> None:
+    assert parse(["-b", ":1", "--bind", "[::1]:2", "-bunix:x"]) == {"bind": [":1", "[::1]:2", "unix:x"]}
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.name != "app"], ids=lambda each: each.name)
+def test_each_setting_has_its_option(option: Any) -> None:
+    if isinstance(option.default, bool):
+        assert parse([option.flag]) == {option.name: True}
+        assert parse([f"--no-{option.key}"]) == {option.name: False}
+    else:
+        expected = ["x"] if option.name == "bind" else "x"
+        assert parse([option.flag, "x"]) == {option.name: expected}
+
+
+@pytest.mark.parametrize(
+    "typed", [["--nonsense"], ["-x"], ["one", "two"], ["--threads"], ["--quiet=yes"], ["one", "two", "--threads", "4"]]
+)
+def test_a_wrong_command_line_is_a_usage_error(typed: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse(typed)
+
+
+def test_the_help_shows_each_option_in_its_group_with_default_and_unit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    for option in OPTIONS:
+        assert re.search(rf"(?<![\w-]){option.flag}(?![\w-])", page)
+        assert option.group in page
+        assert option.help in page
+    for default in ("127.0.0.1:8000", "16 KiB", "1 GiB", "10 s", "1 MiB", "600"):
+        assert f"[default: {default}]" in page
+    assert len(page.splitlines()) < 70
+
+
+def test_help_explains_the_other_places_of_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    assert "WSGISERVER_THREADS" in page
+    assert "pyproject.toml" in page
+
+
+def test_the_version_is_printed_whatever_the_settings_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSGISERVER_THREADS", "nonsense")
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"wsgiserver {__version__} ")
+
+
+# The configuration
+
+
+def test_print_config_shows_each_value_and_its_source(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.wsgiserver]\nthreads = 1\nbacklog = 7\n", encoding="utf-8")
+    monkeypatch.setenv("WSGISERVER_THREADS", "2")
+    monkeypatch.setenv("WSGISERVER_TIMEOUT_HEAD", "1.5")
+    assert main(["--print-config", "--threads", "3", "hello:app"]) == 0
+    rows = [row.split("  # ") for row in capsys.readouterr().out.splitlines()[1:]]
+    shown = {value.strip(): source for value, source in rows}
+    assert len(shown) == len(OPTIONS)
+    assert shown['app = "hello:app"'] == "APP"
+    assert shown["threads = 3"] == "--threads"
+    assert shown['timeout-head = "1.5 s"'] == "WSGISERVER_TIMEOUT_HEAD"
+    assert shown["backlog = 7"] == "pyproject.toml, [tool.wsgiserver]"
+    assert shown['limit-line = "16 KiB"'] == "default"
+
+
+def test_what_print_config_shows_means_the_same_in_the_file() -> None:
+    given = {
+        "app": 'a\\b"c\n\x7f \U0001f40d:app',
+        "bind": ["[::1]:8", "unix:a b"],
+        "unix_mode": "660",
+        "quiet": True,
+        "timeout_stop": "0.25",
+        "limit_body": "3",
+    }
+    resolved = resolve(given, {})
+    table = tomllib.loads(config(resolved))["tool"]["wsgiserver"]
+    assert Settings(**{name: value for name, (value, _) in from_table(table).items()}) == resolved.settings
+
+
+# Completion
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with two modules, a package and other things, all of which fail when they are imported."""
+    for name in ("hello.py", "help.py", "notes.txt", "apps/__init__.py", "apps/echo.py", "apps/deep/far.py", ".x/y.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("", ["apps.echo", "hello", "help"]),
+        ("hel", ["hello", "help"]),
+        ("apps.", ["apps.deep.far", "apps.echo"]),
+        ("apps.e", ["apps.echo"]),
+        ("apps.deep.", ["apps.deep.far"]),
+        ("./h", ["./hello.py", "./help.py"]),
+        ("apps/", ["apps/deep/", "apps/echo.py"]),
+        ("nowhere/", []),
+        ("nowhere.x", []),
+        ("hello:", []),
+    ],
+)
+@pytest.mark.usefixtures("site")
+def test_app_is_completed_from_the_files_there_are(typed: str, names: list[str]) -> None:
+    assert complete(typed) == names
+
+
+def test_app_is_completed_from_the_root_too() -> None:
+    assert all(name.startswith("/") and not name.startswith("//") for name in complete("/"))
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("wsgiserver hel", ["hello", "help"]),
+        ("wsgiserver --thr", ["--threads"]),
+        ("wsgiserver -q --threads 2 apps.e", ["apps.echo"]),
+    ],
+)
+def test_the_shell_is_answered_and_nothing_imported(
+    words: str, answer: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_WSGISERVER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert run().stdout.split() == answer
+
+
+# What it says
+
+
+def test_the_banner_says_what_is_served_where_and_how_to_stop_it() -> None:
+    assert banner("hello:app", ["http://127.0.0.1:8000", "unix:/run/x"], 16, colour=False) == (
+        f"wsgiserver {__version__} serves hello:app at\n"
+        "  http://127.0.0.1:8000\n"
+        "  unix:/run/x\n"
+        f"with 16 threads in process {os.getpid()}; Ctrl+C stops it"
+    )
+
+
+def test_one_thread_is_no_plural() -> None:
+    assert "with 1 thread in process" in banner("x", ["y"], 1, colour=False)
+
+
+def test_the_banner_in_colour_has_the_same_words() -> None:
+    shown = banner("hello:app", ["http://127.0.0.1:8000"], 16, colour=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == banner("hello:app", ["http://127.0.0.1:8000"], 16, colour=False)
+    assert "\x1b[" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_terminals_only() -> None:
+    assert coloured(Terminal(), {"TERM": "xterm"})
+    assert not coloured(io.StringIO(), {"TERM": "xterm"})
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colour_can_be_refused(variable: str, value: str) -> None:
+    assert not coloured(Terminal(), {variable: value})
+
+
+def test_an_empty_no_color_refuses_nothing() -> None:
+    """As no-color.org says: when present and not an empty string."""
+    assert coloured(Terminal(), {"NO_COLOR": ""})
+
+
+# Bad input: one clear line on standard error, status 2
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command in this process; give what it says, which must be one line and nothing else."""
+    assert main(arguments) == 2
+    out, line = capsys.readouterr()
+    assert out == ""
+    assert line.startswith("wsgiserver: ")
+    assert line.count("\n") == 1
+    return line.removeprefix("wsgiserver: ").rstrip("\n")
+
+
+def test_an_unknown_option_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "--thread", "4")
+    assert "no such option" in line
+    assert "--threads" in line
+    assert line.endswith("; see wsgiserver --help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--threads", "0"], "--threads: must be a whole number (1 or more), not 0"),
+        (["--threads", "many"], "--threads: must be a whole number (1 or more), not 'many'"),
+        (
+            ["--limit-body", "1 KB"],
+            "--limit-body: must be a size such as 65536, 64 KiB or 1 GiB (0 B or more), not '1 KB'",
+        ),
+        (["--threads"], "option '--threads' requires an argument; see wsgiserver --help"),
+        (["--quiet=1"], "option '--quiet' does not take a value; see wsgiserver --help"),
+    ],
+    ids=["out of range", "no number", "no size", "no value", "a value"],
+)
+def test_a_bad_value_on_the_command_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, *arguments) == line
+
+
+def test_too_many_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unexpected extra argument" in refused(capsys, "one", "two")
+
+
+def test_a_bad_value_in_the_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSGISERVER_TIMEOUT_HEAD", "soon")
+    assert refused(capsys).startswith("WSGISERVER_TIMEOUT_HEAD: must be a time such as ")
+
+
+def test_an_unknown_key_in_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.wsgiserver]\nthread = 4\n", encoding="utf-8")
+    line = "pyproject.toml, [tool.wsgiserver] thread: no such setting; did you mean threads?"
+    assert refused(capsys) == line
+
+
+def test_a_folder_to_work_in_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "--chdir", "nowhere") == "--chdir: cannot work in 'nowhere': No such file or directory"
+
+
+def test_a_folder_in_the_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.wsgiserver]\nchdir = "nowhere"\n', encoding="utf-8")
+    assert refused(capsys).startswith("pyproject.toml, [tool.wsgiserver]: cannot work in 'nowhere': ")
+
+
+def refused_by_command(*arguments: str) -> str:
+    """As `refused`, in a process of its own, for what imports or serves."""
+    ended = run(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert ended.stderr.startswith("wsgiserver: ")
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr.removeprefix("wsgiserver: ").rstrip("\n")
+
+
+def test_a_module_that_is_not_there() -> None:
+    assert "there is no module 'nowhere'" in refused_by_command("nowhere:app")
+
+
+def test_an_attribute_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text("def application(environ, start_response): ...", encoding="utf-8")
+    line = refused_by_command("hello:aplication")
+    assert "has no attribute 'aplication'" in line
+    assert "application" in line.replace("aplication", "")
+
+
+def test_an_application_that_cannot_be_called(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text("app = 3", encoding="utf-8")
+    assert re.match("hello:app .*call", refused_by_command("hello:app"))
+
+
+def test_an_import_that_fails_inside_the_module_is_shown_alone(tmp_path: Path) -> None:
+    """The traceback has the frames of the user's files only, and the last line says what it means."""
+    (tmp_path / "hello.py").write_text("import helper\n", encoding="utf-8")
+    (tmp_path / "helper.py").write_text("import not_installed_anywhere\n", encoding="utf-8")
+    ended = run("hello:app")
+    *traceback, line = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert line.startswith("wsgiserver: hello was found, but importing it failed: ")
+    files = re.findall('File "([^"]+)"', "\n".join(traceback))
+    assert [Path(file).name for file in files] == ["hello.py", "helper.py"]
+    assert "not_installed_anywhere" in traceback[-1]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "http://localhost:8000"])
+def test_an_address_that_cannot_be_read(address: str) -> None:
+    assert address in refused_by_command("-b", address)
+
+
+def test_a_port_that_is_busy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert str(port) in refused_by_command("-b", f"127.0.0.1:{port}")
+
+
+# Serving
+
+
+class Served:
+    """The command while it serves: its first lines, the address that they name, and requests to it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stderr is not None
+        self.banner: list[str] = []
+        for line in process.stderr:
+            self.banner.append(line.rstrip("\n"))
+            if "Ctrl+C" in line:
+                break
+        assert "Ctrl+C" in "".join(self.banner), self.banner
+        self.urls = [line.strip() for line in self.banner if line.startswith("  ")]
+
+    def get(self, path: str, url: int = 0) -> tuple[int, bytes]:
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.urls[url]).netloc, timeout=30)) as client:
+            client.request("GET", path)
+            response = client.getresponse()
+            return response.status, response.read()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Send a signal; give the exit status, and what was printed since the banner."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def serving(*arguments: str, command: list[str] = COMMAND, bind: str = "127.0.0.1:0") -> Iterator[Served]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, "-b", bind, *arguments], stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield Served(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(HELLO, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("hello")
+def test_it_serves_says_where_logs_and_stops() -> None:
+    with serving("hello:app", "--threads", "3") as served:
+        assert served.banner == [
+            f"wsgiserver {__version__} serves hello:app at",
+            f"  {served.urls[0]}",
+            f"with 3 threads in process {served.process.pid}; Ctrl+C stops it",
+        ]
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]*/?", served.urls[0])
+        assert served.get("/there") == (200, b"hello from /there")
+        status, out, err = served.stop()
+    assert status == 0
+    assert re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+\] "GET /there HTTP/1\.1" 200 17 "-" "-"\n', out)
+    assert "Traceback" not in err
+
+
+def test_without_an_application_it_serves_the_hello_world_page() -> None:
+    with serving() as served:
+        assert "Hello World" in served.banner[0]
+        status, page = served.get("/")
+        assert (status, b"<!DOCTYPE html>" in page) == (200, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_status_0_and_no_traceback(number: int) -> None:
+    with serving() as served:
+        status, _, err = served.stop(number)
+    assert status == 0
+    assert "Traceback" not in err
+
+
+def test_the_installed_command_does_the_same() -> None:
+    script = Path(sys.executable).with_name("wsgiserver")
+    if not script.exists():
+        pytest.skip("the command is not installed beside this Python")
+    with serving(command=[str(script)]) as served:
+        assert served.get("/")[0] == 200
+        assert served.stop()[0] == 0
+
+
+def test_it_listens_on_several_addresses(tmp_path: Path) -> None:
+    with serving("-b", f"unix:{tmp_path / 'socket'}", "-b", "127.0.0.1:0") as served:
+        assert len(served.urls) == 3
+        assert served.urls[1] == f"unix:{tmp_path / 'socket'}"
+        assert served.get("/", 0)[0] == served.get("/", 2)[0] == 200
+        assert served.stop()[0] == 0
+    assert not (tmp_path / "socket").exists()
+
+
+@pytest.mark.usefixtures("hello")
+def test_the_working_directory_can_be_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with serving("--chdir", "..", "hello") as served:
+        assert served.get("/x") == (200, b"hello from /x")
+
+
+@pytest.mark.usefixtures("hello")
+def test_everything_can_stand_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.wsgiserver]\napp = "hello"\nthreads = 2\n', encoding="utf-8")
+    with serving() as served:
+        assert served.get("/x") == (200, b"hello from /x")
+        assert "with 2 threads" in served.banner[-1]
+
+
+@pytest.mark.usefixtures("hello")
+def test_the_access_log_can_be_switched_off() -> None:
+    with serving("hello", "--no-access-log") as served:
+        assert served.get("/x")[0] == 200
+        assert served.stop()[:2] == (0, "")
+
+
+@pytest.mark.usefixtures("hello")
+def test_quiet_prints_nothing_at_all() -> None:
+    """Without a banner to wait for, the socket is made here, so that it can be connected to at once."""
+    pipe = subprocess.PIPE
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [*COMMAND, "--quiet", "-b", f"fd:{listener.fileno()}", "hello"]
+        with (
+            subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, pass_fds=[listener.fileno()]) as process,
+            socket.create_connection(listener.getsockname(), timeout=30) as client,
+        ):
+            try:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert b"200 OK" in client.recv(4096)
+                process.send_signal(signal.SIGTERM)
+                assert process.communicate(timeout=60) == ("", "")
+                assert process.returncode == 0
+            finally:
+                process.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+def test_in_a_terminal_it_speaks_in_colour() -> None:
+    leader, follower = os.openpty()
+    command = [*COMMAND, "-b", "127.0.0.1:0"]
+    with (
+        open(leader, "rb", buffering=0) as terminal,
+        subprocess.Popen(command, stdout=follower, stderr=follower) as process,
+    ):
+        os.close(follower)
+        try:
+            shown = read_until(terminal, b"Ctrl+C stops it")
+            address = re.search(rb"\x1b\[4;36mhttp://([0-9.:]+)", shown)
+            assert address is not None, shown
+            with contextlib.closing(http.client.HTTPConnection(address[1].decode(), timeout=30)) as client:
+                client.request("GET", "/missing")
+                assert client.getresponse().status == 404
+            assert b"GET /missing \x1b[33m404\x1b[0m " in read_until(terminal, b" ms ")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def read_until(terminal: Any, end: bytes) -> bytes:
+    shown = b""
+    while end not in shown:
+        shown += terminal.read(4096)
+    return shown
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--print-config"], ["nowhere:app"]])
+def test_a_start_imports_neither_rich_nor_pydantic(arguments: list[str]) -> None:
+    """Typer imports them for its help and its own conversions; they take longer than all the rest."""
+    code = "import sys; from wsgiserver.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert "typer" in ended.stderr.split()
+    assert not {"rich", "pydantic"} & set(ended.stderr.split())
+
+
+def test_every_setting_is_reachable_by_name() -> None:
+    assert list(BY_NAME) == [option.name for option in OPTIONS]
