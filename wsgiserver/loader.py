@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import FunctionType, ModuleType, TracebackType
+from types import FunctionType, ModuleType, NoneType, TracebackType
 from typing import Any, NamedTuple, NoReturn
 from wsgiref.types import WSGIApplication
 
@@ -97,7 +97,7 @@ def _file_at(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
+        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), likeness=0.8)
         raise LoadError(f"there is no file {path}{near or f' (the working directory is {Path.cwd()})'}")
     for name in FILES:
         if (path / name).is_file():
@@ -132,13 +132,12 @@ def _import_file(path: Path) -> ModuleType:
 
 def _import_loose_file(path: Path) -> ModuleType:
     """Import exactly this file, under its own name, or as `name_2` where another module has that name."""
-    for number in itertools.count(1):
-        name = path.stem if number == 1 else f"{path.stem}_{number}"
-        module = sys.modules.get(name)
-        if module is None:
-            break
+    name, number = path.stem, 1
+    while (module := sys.modules.get(name)) is not None:
         if getattr(module, "__file__", None) == str(path):
             return module
+        number += 1
+        name = f"{path.stem}_{number}"
     loader = SourceFileLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None, "a loader was given"
@@ -201,7 +200,7 @@ def _instead(owner: object, name: str) -> str:
 def _discover(module: ModuleType, place: str) -> tuple[str, Any]:
     """Find the application in a module, or else what makes it; give its full name and it."""
     names = vars(module)
-    usual = [name for name in APPLICATIONS if name in names]
+    usual = [name for name in APPLICATIONS if not isinstance(names.get(name), NoneType | ModuleType)]
     candidates = [name for name in usual if not _objection(names[name], name)][:1] or _candidates(module)
     if len(candidates) > 1:
         raise LoadError(f"{place} holds several applications; name one, as in {place}:{'|'.join(candidates)}")
