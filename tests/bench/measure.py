@@ -74,6 +74,7 @@ def _load(bench: Bench, scenario: Scenario, process: Running) -> Run:
     cores, used, clock = procfs.cores(), procfs.cpu_seconds(process.pid), time.monotonic()
     output, generator = wrk.run(scenario, _url(process, scenario), bench.seconds, bench.load_cores(scenario))
     elapsed = time.monotonic() - clock
+    process.check_alive()
     used = procfs.cpu_seconds(process.pid) - used
     after = procfs.cores()
     if not output.requests and scenario.figure is Figure.CPU:

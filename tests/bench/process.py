@@ -65,6 +65,11 @@ class Running:
             )
         self.pid = self._process.pid
 
+    def check_alive(self) -> None:
+        """Raise ServerError when the server has ended by itself."""
+        if self._process.poll() is not None:
+            raise ServerError(f"it ended under load: {self._last_words()}")
+
     def wait_ready(self) -> None:
         """Come back when the server takes connections."""
         deadline = time.monotonic() + READY_SECONDS
@@ -76,12 +81,12 @@ class Running:
                 return
             except OSError:
                 time.sleep(0.001)
-        raise ServerError(self._last_words())
+        raise ServerError(f"it did not start: {self._last_words()}")
 
     def _last_words(self) -> str:
         lines = self.output.read_text(errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]
-        return f"it did not start: {said[-1] if said else 'and said nothing'}"
+        return said[-1] if said else "it said nothing"
 
     def check(self, scenario: Scenario) -> None:
         """Ask as the scenario does, once; raise ServerError when the answer is not right."""
