@@ -49,6 +49,12 @@ CHUNK_EXT: Final = (
 )
 CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(" + CHUNK_EXT + rb")")
 
+# RFC 9112 section 6.1 and RFC 9110 section 10.1.4:
+#   transfer-coding = token *( OWS ";" OWS transfer-parameter ),  transfer-parameter = token BWS "=" BWS ( token / … )
+TRANSFER_CODING: Final = re.compile(
+    TOKEN + rb"(?:%b;%b%b%b=%b(?:%b|%b))*+" % (BWS, BWS, TOKEN, BWS, BWS, TOKEN, QUOTED_STRING)
+)
+
 # RFC 3986 section 2.1:  pct-encoded = "%" HEXDIG HEXDIG
 PCT_ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")

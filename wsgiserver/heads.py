@@ -15,6 +15,7 @@ from wsgiserver.grammar import (
     LINE_BREAK,
     PCT_ENCODED,
     REQUEST_LINE,
+    TRANSFER_CODING,
 )
 from wsgiserver.messages import BadRequest, Fields, Request
 
@@ -74,6 +75,14 @@ def _explain_field(line: bytes) -> BadRequest:
     return BadRequest(400, "a field value holds a control character", "RFC 9110 section 5.5", line, head.end())
 
 
+def check_first_field(line: bytes) -> None:
+    """Refuse white space between the request line and the first field (RFC 9112 section 2.2)."""
+    _check_line(line)
+    if line[:1] in (b" ", b"\t"):
+        reason = "white space stands between the request line and the first field"
+        raise BadRequest(400, reason, "RFC 9112 section 2.2", line, 0)
+
+
 def _check_line(line: bytes) -> None:
     """Raise for a byte that may stand in no line at all; the line is whole and without its CRLF."""
     match = LINE_BREAK.search(line)
@@ -102,8 +111,12 @@ def parse_fields(block: bytes) -> Fields:
     """Parse field lines, each ended by CRLF, into ``Fields``; raise ``BadRequest`` for the first fault."""
     pairs = []
     variables: dict[str, str] = {}
+    # What is wrong with several lines together is told after what is wrong with any one of them.
+    fault: BadRequest | None = None
     lines = block.split(b"\r\n")
     lines.pop()
+    if block[:1] in (b" ", b"\t"):
+        check_first_field(lines[0])
     for line in lines:
         field = _known.get(line)
         name, value, key = field if field is not None else parse_field(line)
@@ -111,20 +124,28 @@ def parse_fields(block: bytes) -> Fields:
             continue
         pairs.append((name, value))
         if key in variables:
-            value = _combine(key, variables[key], value, line)
+            fault = fault or _uncombinable(key, variables[key], value, line)
+            value = _combine(key, variables[key], value)
         variables[key] = value
+    if fault is not None:
+        raise fault
     fields = Fields(tuple(pairs), variables)
     _read_options(fields)
     return fields
 
 
-def _combine(key: str, first: str, second: str, line: bytes) -> str:
-    """Combine two values of one field (RFC 9110 section 5.3), unless it may come once only."""
+def _uncombinable(key: str, first: str, second: str, line: bytes) -> BadRequest | None:
+    """Say what is wrong with a field that may come once only."""
     if key in _SINGLE:
-        raise BadRequest(400, *_SINGLE[key], line, 0)
+        return BadRequest(400, *_SINGLE[key], line, 0)
+    if key == "CONTENT_TYPE" and first != second:
+        return BadRequest(400, "two different Content-Type fields were sent", "RFC 9110 section 8.3", line, 0)
+    return None
+
+
+def _combine(key: str, first: str, second: str) -> str:
+    """Combine two values of one field (RFC 9110 section 5.3)."""
     if key == "CONTENT_TYPE":
-        if first != second:
-            raise BadRequest(400, "two different Content-Type fields were sent", "RFC 9110 section 8.3", line, 0)
         return first
     # RFC 6265 section 5.4 sends one Cookie field; HTTP/2 and proxies split it, and it is joined as it was.
     return f"{first}; {second}" if key == "HTTP_COOKIE" else f"{first}, {second}"
@@ -141,8 +162,6 @@ def _read_options(fields: Fields) -> None:
         options = [option.strip(" \t") for option in connection.lower().split(",")]
         fields.close = "close" in options
         fields.keep_alive = "keep-alive" in options
-    if "HTTP_TRANSFER_ENCODING" in variables:
-        _read_codings(fields, variables["HTTP_TRANSFER_ENCODING"])
     if "HTTP_EXPECT" in variables:
         fields.expect = variables["HTTP_EXPECT"].lower()
 
@@ -152,27 +171,8 @@ def _content_length(text: str) -> int:
     if not DIGITS.fullmatch(text.encode("latin-1")):
         reason = "Content-Length is not a row of digits"
         raise BadRequest(400, reason, "RFC 9112 section 6.3", b"Content-Length: " + text.encode("latin-1"), 16)
+    text = text.lstrip("0") or "0"
     return int(text) if len(text) <= 19 else 10**19
-
-
-def _read_codings(fields: Fields, text: str) -> None:
-    """Read Transfer-Encoding (RFC 9112 section 6.1), of which only "chunked" alone is understood."""
-    line = b"Transfer-Encoding: " + text.encode("latin-1")
-    if fields.content_length is not None:
-        reason = "Content-Length and Transfer-Encoding were sent together"
-        raise BadRequest(400, reason, "RFC 9112 section 6.3", line, 0)
-    # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
-    codings = [coding for part in text.split(",") if (coding := part.strip(" \t").lower())]
-    if codings == ["chunked"]:
-        fields.chunked = True
-    elif not codings:
-        raise BadRequest(400, "Transfer-Encoding names no coding", "RFC 9112 section 6.1", line, 19)
-    elif codings.count("chunked") > 1:
-        raise BadRequest(400, "chunked was applied more than once", "RFC 9112 section 6.1", line, 19)
-    elif "chunked" in codings[:-1]:
-        raise BadRequest(400, "chunked is not the last transfer coding", "RFC 9112 section 6.3", line, 19)
-    else:
-        raise BadRequest(501, "a transfer coding is not implemented", "RFC 9112 section 6.1", line, 19)
 
 
 # -- The request line ----------------------------------------------------------------------------------------------
@@ -266,12 +266,38 @@ def check_head(request: Request) -> None:
     if fields.host is None:
         if request.minor:
             raise BadRequest(400, "HTTP/1.1 without a Host field", "RFC 9112 section 3.2")
-    elif not HOST.fullmatch(fields.host.encode("latin-1")):
+    elif fields.host[:1] == ":" or not HOST.fullmatch(fields.host.encode("latin-1")):
         line = b"Host: " + fields.host.encode("latin-1")
         raise BadRequest(400, "Host is not a host name and port", "RFC 9112 section 3.2", line, 6)
-    if request.minor == 0:
-        if fields.chunked:
+    codings = fields.variables.get("HTTP_TRANSFER_ENCODING")
+    if codings is not None:
+        if fields.content_length is not None:
+            reason = "Content-Length and Transfer-Encoding were sent together"
+            raise BadRequest(400, reason, "RFC 9112 section 6.3")
+        if not request.minor:
             raise BadRequest(400, "Transfer-Encoding came with HTTP/1.0", "RFC 9112 section 6.1")
-    elif fields.expect and fields.expect != "100-continue":
+        _read_codings(fields, codings)
+    if request.minor and fields.expect and fields.expect != "100-continue":
         line = b"Expect: " + fields.expect.encode("latin-1")
         raise BadRequest(417, "the expectation is not known", "RFC 9110 section 10.1.1", line, 8)
+
+
+def _read_codings(fields: Fields, text: str) -> None:
+    """Read Transfer-Encoding (RFC 9112 section 6.1), of which only "chunked" alone is understood."""
+    value = text.encode("latin-1")
+    line = b"Transfer-Encoding: " + value
+    section = "RFC 9112 section 6.1"
+    # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
+    codings = [coding for part in value.split(b",") if (coding := part.strip(b" \t").lower())]
+    if codings == [b"chunked"]:
+        fields.chunked = True
+    elif not codings or not all(map(TRANSFER_CODING.fullmatch, codings)):
+        raise BadRequest(400, "Transfer-Encoding is not a list of transfer codings", section, line, 19)
+    elif codings.count(b"chunked") > 1:
+        raise BadRequest(400, "chunked was applied more than once", section, line, 19)
+    elif b"chunked" in codings[:-1]:
+        raise BadRequest(400, "chunked is not the last transfer coding", "RFC 9112 section 6.3", line, 19)
+    elif any(coding.startswith(b"chunked") and coding[7:8] in b" \t;" for coding in codings if coding != b"chunked"):
+        raise BadRequest(400, "chunked takes no parameters", section, line, 19)
+    else:
+        raise BadRequest(501, "a transfer coding is not implemented", section, line, 19)

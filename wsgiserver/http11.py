@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from wsgiserver.grammar import CHUNK_LINE, HEADER_NAME, HEADER_VALUE, LINE_BREAK, STATUS
-from wsgiserver.heads import check_head, forbidden, parse_field, parse_fields, parse_request_line
+from wsgiserver.heads import check_first_field, check_head, forbidden, parse_field, parse_fields, parse_request_line
 from wsgiserver.messages import BadRequest, BadResponse, Fields, Request
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
@@ -132,7 +132,8 @@ class Reader:
                 self._buffer = b""
                 return self._begin_body(self._request)
             end = buffer.find(b"\r\n\r\n") + 4
-            if 4 < end <= self._quick and buffer.count(b"\n", 0, end) <= self._limits.limit_fields + 2:
+            lines = buffer.count(b"\n", 0, end)
+            if 4 < end <= self._quick and lines <= self._limits.limit_fields + 2 and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
                 self._drop(end)
                 return self._begin_body(request)
@@ -177,6 +178,8 @@ class Reader:
                 return None
             if not line:
                 break
+            if self._count == 1:
+                check_first_field(line)
             parse_field(line)
         request = self._parse(bytes(self._buffer[: self._line]))
         self._drop(self._line)
@@ -308,7 +311,7 @@ class Reader:
         self._drop(self._line)
         match = CHUNK_LINE.fullmatch(line)
         if match is None:
-            raise BadRequest(400, "a chunk does not begin with its size in hex digits", "RFC 9112 section 7.1", line, 0)
+            raise _explain_chunk_line(line)
         digits, extensions = match.groups()
         self._extensions += len(extensions)
         if len(extensions) > EXTENSION_LIMIT or self._extensions > EXTENSIONS_LIMIT:
@@ -348,6 +351,15 @@ class Reader:
         if key:
             self.trailers.append((name, value))
         return True
+
+
+def _explain_chunk_line(line: bytes) -> BadRequest:
+    """Say what is wrong with a chunk's first line that the pattern refused."""
+    size, semicolon, _ = line.partition(b";")
+    size = size.rstrip(b" \t")
+    if semicolon and CHUNK_LINE.fullmatch(size):
+        return BadRequest(400, "a chunk extension is malformed", "RFC 9112 section 7.1.1", line, len(size))
+    return BadRequest(400, "a chunk does not begin with its size in hex digits", "RFC 9112 section 7.1", line, 0)
 
 
 _STEPS: Final = {
