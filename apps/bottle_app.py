@@ -64,7 +64,7 @@ def visits() -> str:
 def upload() -> dict[str, Any]:
     sent = request.files.get("file") or abort(400, "a file is missing")
     digest = hashlib.file_digest(sent.file, "sha256").hexdigest()
-    return {"name": sent.raw_filename, "size": sent.file.tell(), "sha256": digest}
+    return {"name": sent.raw_filename, "size": sent.file.seek(0, os.SEEK_END), "sha256": digest}
 
 
 @app.get("/redirect")

@@ -63,7 +63,7 @@ def visits() -> str:
 def upload() -> ResponseReturnValue:
     file = request.files["file"]
     digest = hashlib.file_digest(file.stream, "sha256").hexdigest()
-    return {"name": file.filename, "size": file.stream.tell(), "sha256": digest}
+    return {"name": file.filename, "size": file.stream.seek(0, os.SEEK_END), "sha256": digest}
 
 
 @app.get("/redirect")

@@ -286,7 +286,7 @@ def test_a_forged_cookie_counts_nothing(client):
 
 
 @serving(*FRAMEWORKS)
-@pytest.mark.parametrize("content", [b"", LARGE])
+@pytest.mark.parametrize("content", [b"", b"small", LARGE])
 def test_an_uploaded_file_is_described(client, content):
     form = client.get("/").forms[1]
     form["file"] = webtest.Upload("a b.bin", content)

@@ -444,9 +444,9 @@ def test_a_factory_that_raises_is_shown_with_the_users_frames_alone(project):
 
 
 def test_a_factory_that_needs_arguments(project):
-    project(hello="def make(config, debug=False): ...\ndef need(one): ...\nONE = 1" + APP)
-    assert refusal("hello:need()") == ("hello:need() needs arguments: (one); serve a function that calls it with them")
-    assert refusal("hello:app()") == "hello:app() needs arguments: (environ, start_response); leave out the ()"
+    project(hello="def need(one: 'int'): ...\nONE = 1" + APP)
+    assert refusal("hello:need()") == ("hello:need() needs arguments (one); serve a function that calls it with them")
+    assert refusal("hello:app()") == "hello:app() needs arguments (environ, start_response); leave out the ()"
     assert refusal("hello:ONE()") == "hello:ONE cannot be called (its type is int); leave out the ()"
 
 

@@ -263,7 +263,8 @@ def _make(factory: Any, name: str) -> Any:
         raise LoadError(f"{name} cannot be called (its type is {type(factory).__name__}); leave out the ()")
     if not _accepts(factory, 0):
         hint = "leave out the ()" if _accepts(factory, 2) else "serve a function that calls it with them"
-        raise LoadError(f"{name}() needs arguments: {inspect.signature(factory)}; {hint}")
+        wanted = ", ".join(inspect.signature(factory).parameters)
+        raise LoadError(f"{name}() needs arguments ({wanted}); {hint}")
     try:
         return factory()
     except (Exception, SystemExit) as error:
