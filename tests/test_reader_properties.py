@@ -1,5 +1,7 @@
 """Properties of the reader, with Hypothesis: whatever the bytes and however they are cut, requests or BadRequest.
 
+And of the writer: what it writes is read back as the same.
+
 As a program it is the long run of ``make fuzz``: ``python tests/test_reader_properties.py 600`` tries inputs for 600
 seconds, some drawn by Hypothesis and more by changing cases of the corpus, and prints how many it tried.
 """
@@ -12,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feeding import Limits, Outcome, Seen, bytewise, cut, feed, whole
+from feeding import Limits, Outcome, Seen, bytewise, cut, feed, one, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from talking import GET, answering, talk
 
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import BadRequest
@@ -36,7 +39,7 @@ PIECES = [
 ]
 
 
-# -- Inputs ----------------------------------------------------------------------------------------------------------
+# -- Inputs --------------------------------------------------------------------------------------------------------
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -82,7 +85,7 @@ def places() -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(1, 200), max_size=6)
 
 
-# -- Whatever the bytes ----------------------------------------------------------------------------------------------
+# -- Whatever the bytes --------------------------------------------------------------------------------------------
 
 
 def check(data: bytes, bounds: Limits, at: list[int]) -> None:
@@ -156,7 +159,7 @@ def test_one_reader_does_not_touch_another(first: bytes, second: bytes) -> None:
     assert feed(whole(second)) == expected
 
 
-# -- Good requests ---------------------------------------------------------------------------------------------------
+# -- Good requests -------------------------------------------------------------------------------------------------
 
 TOKEN = st.from_regex(r"[!#$%&'*+\-.^`|~0-9A-Za-z]{1,12}", fullmatch=True)
 TEXT = st.characters(max_codepoint=255, exclude_categories=["Cc"]) | st.sampled_from("\t\x80\x85\x9f")
@@ -227,7 +230,34 @@ def test_a_good_request_that_is_cut_off_is_neither_whole_nor_wrong(drawn: tuple[
     assert outcome.error is None
 
 
-# -- The long run ----------------------------------------------------------------------------------------------------
+# -- What the writer writes ----------------------------------------------------------------------------------------
+
+# The server's own to say, or about the framing.
+SERVERS = MEANT | {"connection", "keep-alive", "te", "trailer", "upgrade", "date", "server"}
+HEADER_NAME = TOKEN.filter(lambda name: name.lower() not in SERVERS and not name.lower().startswith("proxy-"))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(HEADER_NAME, VALUE), max_size=4),
+    st.lists(st.binary(min_size=1, max_size=40), max_size=4),
+    st.booleans(),
+)
+def test_what_the_writer_writes_is_read_back_as_the_same(
+    headers: list[tuple[str, str]], chunks: list[bytes], streamed: bool
+) -> None:
+    """By http.client, and by the project's own reader, for which the response is dressed as a request."""
+    talked = talk(GET, answering("200 OK", headers, iter(chunks) if streamed else chunks))
+    response = talked.response()
+    assert response.headers[: len(headers)] == headers
+    assert response.body == b"".join(chunks)
+    _, _, rest = talked.sent.partition(b"\r\n")
+    request = one(b"POST / HTTP/1.1\r\nHost: example.com\r\n" + rest)
+    assert request.fields[1 : len(headers) + 1] == tuple(headers)
+    assert request.body == b"".join(chunks)
+
+
+# -- The long run --------------------------------------------------------------------------------------------------
 
 
 def batches(seconds: float) -> Iterator[int]:
