@@ -23,9 +23,10 @@ from typing import IO, Any, Final, NamedTuple, Protocol
 from wsgiserver.environ import make_environ
 from wsgiserver.exchange import ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
-from wsgiserver.http11 import CONTINUE, Reader
+from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest
 from wsgiserver.pages import refusal
+from wsgiserver.responses import CONTINUE
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
@@ -331,12 +332,15 @@ class Connection:
 
     # -- what leaves: the loop's leader ----------------------------------------------------------------------------
 
-    def flush(self, now: float) -> bool:
-        """Let leave what goes; True when all has left and bytes of a further request are here already."""
+    def flush(self, now: float, held_send: Callable[[int, Any], int] | None = None) -> bool:
+        """Let leave what goes; True when all has left and bytes of a further request are here already.
+
+        ``held_send``, given a descriptor and data, takes the place of the stream's own ``send`` where it is given.
+        """
         try:
             out = self._out
             if out:
-                sent = self.stream.send(out)
+                sent = self.stream.send(out) if held_send is None else held_send(self.descriptor, out)
                 if sent != len(out):
                     self._out = memoryview(out)[sent:]
                     self._enter(State.WRITING, now)

@@ -47,6 +47,7 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
+        "wsgiserver.will_block": site.will_block,
     }
 
 

@@ -11,8 +11,8 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from wsgiserver.http11 import LAST_CHUNK, Framing, ResponseHead, chunk, frame, prepare_head
 from wsgiserver.messages import BadResponse, Request
+from wsgiserver.responses import LAST_CHUNK, Framing, ResponseHead, chunk, frame, prepare_head
 from wsgiserver.settings import Settings
 from wsgiserver.version import __version__
 
@@ -30,6 +30,10 @@ class Errors(Protocol):
     def write(self, text: str, /) -> object: ...  # noqa: D102
     def writelines(self, lines: Iterable[str], /) -> object: ...  # noqa: D102
     def flush(self) -> object: ...  # noqa: D102
+
+
+def _nothing() -> None:
+    """Stand for a call that nobody needs."""
 
 
 class Site:
@@ -53,6 +57,8 @@ class Site:
         self.errors = errors
         self.observers = tuple(observers)
         self.multithread = multithread
+        # What wsgiserver.will_block calls: an application says so before it blocks.
+        self.will_block: Callable[[], None] = _nothing
         # The server is about to stop: each response says "Connection: close".
         self.stopping = False
         # Names of headers that were left out of a response, so that each is warned of once.

@@ -1,7 +1,6 @@
-"""Takes bytes and gives a ``Request`` and its body; takes status, headers and body and gives bytes (RFC 9112).
+"""Takes the bytes of a client, cut anywhere, and gives requests and their bodies to ``connection`` (RFC 9112).
 
-No sockets, no threads, no clock: ``connection`` feeds the ``Reader`` with what came and sends what ``exchange`` lets
-the writer make.
+No sockets, no threads, no clock. ``heads`` says what a line means; here is where lines, heads and bodies end.
 
 The reader goes line by line, and a line's faults are looked for in one order: a byte that may not stand in any line,
 a limit, the grammar. Each is found at the first byte that shows it, so the verdict is the same whether the bytes
@@ -12,9 +11,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from wsgiserver.grammar import CHUNK_LINE, HEADER_NAME, HEADER_VALUE, LINE_BREAK, STATUS
+from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK
 from wsgiserver.heads import check_first_field, check_head, forbidden, parse_field, parse_fields, parse_request_line
-from wsgiserver.messages import BadRequest, BadResponse, Fields, Request
+from wsgiserver.messages import BadRequest, Fields, Request
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
 EMPTY_LINES: Final = 2
@@ -37,9 +36,6 @@ class Limits(Protocol):
     def limit_fields(self) -> int: ...  # noqa: D102
     @property
     def limit_body(self) -> int: ...  # noqa: D102
-
-
-# -- The reader ----------------------------------------------------------------------------------------------------
 
 
 class Phase(Enum):
@@ -367,186 +363,3 @@ _STEPS: Final = {
     Phase.CHUNK_END: Reader._read_chunk_end,
     Phase.TRAILERS: Reader._read_trailer,
 }
-
-
-# -- The writer ----------------------------------------------------------------------------------------------------
-
-
-class Framing(Enum):
-    """How the client finds the end of a response (RFC 9112 section 6.3)."""
-
-    NONE = auto()  # with the head: there is no body
-    LENGTH = auto()  # after Content-Length octets
-    CHUNKED = auto()  # with the last chunk
-    CLOSE = auto()  # with the end of the connection
-
-
-class ResponseHead:
-    """Status and headers of a response as the application gave them, checked and in bytes.
-
-    Shared by all responses with the same status and headers, so nothing in it may be changed once it is made.
-    """
-
-    __slots__ = ("bodyless", "close", "dropped", "has_date", "has_server", "length", "start")
-
-    def __init__(self, start: bytes, bodyless: bool) -> None:
-        # The status line and the header lines, each ended by CRLF.
-        self.start = start
-        # The status alone forbids a body: 204, 205, 304.
-        self.bodyless = bodyless
-        # Octets as the application's Content-Length says, or None.
-        self.length: int | None = None
-        # The application said "Connection: close".
-        self.close = False
-        self.has_date = False
-        self.has_server = False
-        # Names of hop-by-hop headers that were left out.
-        self.dropped: tuple[str, ...] = ()
-
-
-# Applications repeat their heads; one that is known is neither checked nor put together again (1 µs for Flask's hello).
-_heads: dict[tuple[object, ...], ResponseHead] = {}
-KNOWN_HEADS: Final = 512
-KNOWN_HEAD_LENGTH: Final = 1024
-
-# RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too.
-_HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
-
-
-def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
-    """Check what an application gave to ``start_response`` (PEP 3333); raise ``BadResponse`` for the first fault."""
-    try:
-        known = _heads.get((status, *headers))
-    except TypeError:
-        known = None  # something unhashable is in it; the checks will name it
-    if known is not None:
-        return known
-    head = _prepare(status, headers)
-    if len(head.start) <= KNOWN_HEAD_LENGTH:
-        if len(_heads) >= KNOWN_HEADS:
-            _heads.clear()
-        _heads[(status, *headers)] = head
-    return head
-
-
-def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
-    code = _check_status(status)
-    if type(headers) is not list:
-        raise BadResponse(f"the headers are a {type(headers).__name__}, not a list (PEP 3333)")
-    head = ResponseHead(b"", code in (204, 205, 304))
-    lines = [f"HTTP/1.1 {status}\r\n"]
-    dropped = []
-    for header in headers:
-        name, value = _check_header(header)
-        lower = name.lower()
-        if lower == "content-length":
-            _note_length(head, value)
-            if code in (204, 205):
-                continue
-        elif lower == "connection":
-            head.close = "close" in [option.strip() for option in value.lower().split(",")]
-            if not head.close:
-                dropped.append(name)
-            continue
-        elif lower in _HOP_BY_HOP or lower.startswith("proxy-"):
-            dropped.append(name)
-            continue
-        elif lower == "date":
-            head.has_date = True
-        elif lower == "server":
-            head.has_server = True
-        lines.append(f"{name}: {value}\r\n")
-    if code == 205:
-        # RFC 9110 section 15.3.6: it has no content, and says so.
-        lines.append("Content-Length: 0\r\n")
-    head.start = "".join(lines).encode("latin-1")
-    head.dropped = tuple(dropped)
-    return head
-
-
-def _check_status(status: object) -> int:
-    if type(status) is not str:
-        raise BadResponse(f"the status is a {type(status).__name__}, not a str (PEP 3333)")
-    if not STATUS.fullmatch(status):
-        raise BadResponse(f"the status {status!r} is not three digits, a space and a reason (PEP 3333)")
-    code = int(status[:3])
-    if not 200 <= code <= 599:
-        raise BadResponse(f"the status {status!r} is not that of a final response (RFC 9110 section 15)")
-    return code
-
-
-def _check_header(header: object) -> tuple[str, str]:
-    if type(header) is not tuple or len(header) != 2:
-        raise BadResponse(f"the header {header!r} is not a tuple of name and value (PEP 3333)")
-    name, value = header
-    if type(name) is not str or type(value) is not str:
-        raise BadResponse(f"the header {header!r} is not made of two str (PEP 3333)")
-    if not HEADER_NAME.fullmatch(name):
-        raise BadResponse(f"the header name {name!r} is not a token (RFC 9110 section 5.1)")
-    # isprintable() is quicker than the pattern, and refuses a few characters that may stand in a value.
-    if not (value.isascii() and value.isprintable()) and not HEADER_VALUE.fullmatch(value):
-        what = "holds a control character or one outside latin-1"
-        raise BadResponse(f"the value of the header {name}, {value!r}, {what} (RFC 9110 section 5.5)")
-    return name, value
-
-
-def _note_length(head: ResponseHead, value: str) -> None:
-    if not value.isascii() or not value.isdigit():
-        raise BadResponse(f"the Content-Length {value!r} is not a row of digits (RFC 9110 section 8.6)")
-    if head.length is not None:
-        raise BadResponse("Content-Length was given twice (RFC 9112 section 6.3)")
-    head.length = int(value)
-
-
-def frame(head: ResponseHead, request: Request, length: int | None, keep_alive: bool) -> tuple[Framing, bytes, bool]:
-    """Decide how the body is delimited, which is the one framing table (RFC 9112 section 6.3).
-
-    ``length`` is that of the whole body where it is known and the application did not give it; ``keep_alive`` is
-    whether the connection may be kept. Gives the framing, the header lines to add, and whether it is kept.
-
-    ============================== ======================= =================
-    the response                   header added            framing
-    ============================== ======================= =================
-    204, 205, 304                  none                    NONE
-    to HEAD                        Content-Length if known NONE
-    has a Content-Length           none                    LENGTH
-    has a body of known length     Content-Length          LENGTH
-    to HTTP/1.1                    Transfer-Encoding       CHUNKED
-    else                           none                    CLOSE
-    ============================== ======================= =================
-    """
-    lines = b""
-    if head.bodyless:
-        framing = Framing.NONE
-    elif request.method == "HEAD":
-        framing = Framing.NONE
-        # An application that makes no body for HEAD does not know its length: saying 0 would be wrong.
-        if length and head.length is None:
-            lines = b"Content-Length: %d\r\n" % length
-    elif head.length is not None:
-        framing = Framing.LENGTH
-    elif length is not None:
-        framing = Framing.LENGTH
-        lines = b"Content-Length: %d\r\n" % length
-    elif request.minor:
-        framing = Framing.CHUNKED
-        lines = b"Transfer-Encoding: chunked\r\n"
-    else:
-        framing = Framing.CLOSE
-        keep_alive = False
-    if head.close:
-        keep_alive = False
-    if not keep_alive:
-        lines += b"Connection: close\r\n"
-    elif not request.minor:
-        lines += b"Connection: keep-alive\r\n"
-    return framing, lines, keep_alive
-
-
-def chunk(data: bytes) -> bytes:
-    """Frame one chunk (RFC 9112 section 7.1); ``data`` must not be empty, for that would end the body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-LAST_CHUNK: Final = b"0\r\n\r\n"
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"

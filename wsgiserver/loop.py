@@ -17,6 +17,7 @@ import os
 import select
 import selectors
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -147,6 +148,61 @@ class Waker:
                 end.close()
 
 
+class HeldCalls:
+    """``recv`` and ``send`` on plain sockets that hold on to the GIL, as calls that do not block may.
+
+    The usual ones let the GIL go; when another thread computes, it comes back only after the switch interval. They
+    cost 2 µs a request less, so these are for crowded times only. Called by the leader alone, which owns the buffer.
+    """
+
+    SIZE: Final = 256 * 1024
+
+    def __init__(self) -> None:
+        import ctypes  # 3 ms at the start, where it is of use at all
+
+        libc = ctypes.PyDLL(None, use_errno=True)
+        self._buffer = ctypes.create_string_buffer(self.SIZE)
+        self._view = memoryview(self._buffer).cast("B")
+        self._errno = ctypes.get_errno
+        self._recv, self._send = libc.recv, libc.send
+        for function in (self._recv, self._send):
+            function.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+            function.restype = ctypes.c_ssize_t
+        self._send_bytes = ctypes.PyDLL(None, use_errno=True).send
+        self._send_bytes.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+        self._send_bytes.restype = ctypes.c_ssize_t
+
+    @staticmethod
+    def possible() -> bool:
+        """Whether there is a GIL to hold on to, and a C library that can be called so."""
+        held = getattr(sys, "_is_gil_enabled", lambda: True)()
+        return held and os.name == "posix" and hasattr(socket, "MSG_NOSIGNAL") and hasattr(socket, "MSG_DONTWAIT")
+
+    def recv(self, descriptor: int, size: int) -> bytes:
+        """Receive at most ``size`` octets; raises like ``socket.recv``."""
+        got = self._recv(descriptor, self._buffer, min(size, self.SIZE), socket.MSG_DONTWAIT)
+        if got < 0:
+            raise self._error()
+        return bytes(self._view[:got])
+
+    def send(self, descriptor: int, data: bytes | memoryview) -> int:
+        """Send what goes of ``data``, SIZE octets at most of a memoryview; raises like ``socket.send``."""
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        if type(data) is bytes:
+            sent: int = self._send_bytes(descriptor, data, len(data), flags)
+        else:
+            size = min(len(data), self.SIZE)
+            self._view[:size] = data[:size]
+            sent = self._send(descriptor, self._buffer, size, flags)
+        if sent < 0:
+            raise self._error()
+        return sent
+
+    def _error(self) -> OSError:
+        number = self._errno()
+        return OSError(number, os.strerror(number))
+
+
 # -- The loop --------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +230,9 @@ class Loop:
         self._clock = clock
         self._now = clock()
         self._next_sweep = self._next_tick = self._now + SWEEP
+        # Other threads compute: receive and send without giving them the GIL (set by any thread, see HeldCalls).
+        self.crowded = False
+        self._held = HeldCalls() if HeldCalls.possible() else None
         # Called once a turn, after the writing: the access log lets its lines leave then.
         self.after_turn: Callable[[], object] | None = None
         self._listeners: dict[int, tuple[Listener, Environ]] = {
@@ -266,8 +325,12 @@ class Loop:
                 self._settle(connection)
 
     def _receive(self, connection: Connection) -> None:
+        held = self._held
         try:
-            data = connection.stream.recv(connection.appetite)
+            if self.crowded and held is not None:
+                data = held.recv(connection.descriptor, connection.appetite)
+            else:
+                data = connection.stream.recv(connection.appetite)
         except BlockingIOError:
             self._settle(connection)
             return
@@ -300,9 +363,10 @@ class Loop:
         """Phase three: let leave what was laid down."""
         unsent = self._unsent
         self._now = now = self._clock()
+        held_send = self._held.send if self.crowded and self._held is not None else None
         while unsent:
             connection = unsent.popleft()
-            if connection.flush(now):
+            if connection.flush(now, held_send):
                 connection.queued = True
                 self._ready.append(connection)
             else:

@@ -22,6 +22,9 @@ from wsgiserver.sockets import Listener, parse_address
 # Seconds that threads get to end once the loop is over and their exchanges are.
 JOIN_TIME = 5.0
 
+# Seconds after which a thread that computes gives the GIL to the loop, while there is one.
+CROWDED_INTERVAL = 0.0002
+
 Observer = Callable[[Exchange], object]
 
 
@@ -50,6 +53,9 @@ class Server:
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
+        # Set by ``serve``: the interpreter's settings are its to change.
+        self._owns_process = False
+        self._switch_interval = sys.getswitchinterval()
 
     # -- where it listens ------------------------------------------------------------------------------------------
 
@@ -79,7 +85,8 @@ class Server:
                 address = parse_address(text)
                 listener = Listener(address, backlog=self.settings.backlog, unix_mode=self.settings.unix_mode)
                 self.listeners.append(listener)
-            baton = Baton(self._turn, self.settings.threads)
+            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd)
+            self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
             if self._flushes:
                 self._loop.after_turn = self._flush
@@ -105,6 +112,13 @@ class Server:
         if loop.over:
             self._over.set()
         return False
+
+    def _crowd(self, crowded: bool) -> None:
+        """Note that workers run beside the leader, or no longer do; the baton sees to the order of the calls."""
+        if self._loop is not None:
+            self._loop.crowded = crowded
+        if self._owns_process:
+            sys.setswitchinterval(CROWDED_INTERVAL if crowded else self._switch_interval)
 
     def _flush(self) -> None:
         for flush in self._flushes:
@@ -170,6 +184,7 @@ def serve(
     if settings.access_log and not settings.quiet:
         observers = (*observers, AccessLog(_write_out, colour=sys.stdout.isatty()))
     server = Server(application, settings=settings, observers=observers)
+    server._owns_process = threading.current_thread() is threading.main_thread()
     with server, _signals(server):
         if on_start is not None:
             on_start(server)
