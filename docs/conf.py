@@ -32,7 +32,7 @@ html_show_sphinx = False
 html_copy_source = False
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints = "none"
 
 SOURCES = [*ROOT.glob("wsgiserver/*.py"), *ROOT.glob("apps/*.py"), *DOCS.glob("tutorial/steps/*.py")]
 

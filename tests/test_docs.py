@@ -4,10 +4,13 @@ import doctest
 import http.client
 import importlib
 import io
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from wsgiserver import Server
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -366,3 +370,77 @@ def test_the_page_of_the_architecture_names_every_module():
     page = (DOCS / "explanation" / "architecture.md").read_text()
     modules = {module.name for module in (ROOT / "wsgiserver").glob("*.py")} - {"__init__.py"}
     assert {module for module in modules if f"../../wsgiserver/{module})" not in page} == set()
+
+
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log stderr; {user}
+events {{}}
+http {{
+    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    {shown}
+}}
+"""
+
+
+class Local(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self.host)
+
+
+@contextmanager
+def nginx(folder: str) -> Iterator[str]:
+    """Run nginx with the configuration that the page shows; give the path of the socket on which it listens."""
+    front = f"{folder}/front"
+    shown = (DOCS / "howto" / "nginx.conf").read_text()
+    shown = shown.replace("/run/shop/shop.sock", f"{folder}/shop").replace("listen 80;", f"listen unix:{front};")
+    # Its workers would else be a user who may not connect to a socket of root's.
+    user = "user root;" if os.geteuid() == 0 else ""
+    Path(folder, "nginx.conf").write_text(NGINX.format(folder=folder, shown=shown, user=user))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(front)
+        listener.listen()
+        # nginx takes listening sockets over that it is told of so, and clients can connect before it has started.
+        environment = {**os.environ, "NGINX": f"{listener.fileno()};"}
+        command = ["nginx", "-e", "stderr", "-p", folder, "-c", f"{folder}/nginx.conf"]
+        with subprocess.Popen(
+            command, env=environment, pass_fds=[listener.fileno()], stderr=subprocess.PIPE
+        ) as process:
+            try:
+                yield front
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
+
+
+@pytest.mark.skipif(
+    shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="nginx is not installed"
+)
+def test_the_configuration_of_nginx_in_the_page_works():
+    asked = []
+
+    def application(environ, start_response):
+        asked.append((environ["REMOTE_ADDR"], environ["HTTP_HOST"], environ["HTTP_X_FORWARDED_PROTO"]))
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"%d bytes" % len(body), b" came"]
+
+    peers = set()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(application, bind=f"unix:{folder}/shop", observers=[lambda exchange: peers.add(exchange.peer)]),
+        nginx(folder) as front,
+    ):
+        client = Local(front)
+        try:
+            for size in (0, 3_000_000, 5):
+                client.request("POST", "/", b"x" * size, headers={"Host": "shop.example"})
+                assert client.getresponse().read() == b"%d bytes came" % size
+        finally:
+            client.close()
+    assert asked == [("", "shop.example", "http")] * 3
+    assert peers == {"unix:"}
