@@ -1,7 +1,7 @@
 """A client in memory: its bytes go into a connection and the server's come back; no sockets, no threads, no clock."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any
@@ -18,23 +18,22 @@ ENDED = (State.LINGERING, State.CLOSED)
 class Wire:
     """A transport that takes all it is given, at once."""
 
-    peer = "192.0.2.1:4711"
-    peer_host = "192.0.2.1"
-    peer_port = "4711"
-    sendfile = None
-
     def __init__(self) -> None:
         self.sent = bytearray()
+        self.peer = "192.0.2.1:4711"
+        self.peer_host = "192.0.2.1"
+        self.peer_port = "4711"
+        self.recv: Callable[[int], bytes] = bytes
+        self.send: Callable[[Any], int] = self._take
+        self.sendmsg: Callable[[Any], int] | None = None
 
-    def recv(self, size: int) -> bytes:
-        raise BlockingIOError
-
-    def send(self, data: Any) -> int:
+    def _take(self, data: Any) -> int:
         self.sent += data
         return len(data)
 
-    def sendmsg(self, buffers: Iterable[Any]) -> int:
-        return sum(self.send(data) for data in buffers)
+    @property
+    def sendfile(self) -> None:
+        return None
 
     def wait_writable(self, timeout: float) -> bool:
         return True
@@ -117,7 +116,7 @@ class Talk:
     def responses(self, *methods: str) -> list[Response]:
         """Take what was sent apart, with http.client; ``methods`` are those of the requests (GET where left out)."""
         stream = _Stream(self.sent)
-        found = []
+        found: list[Response] = []
         while stream.tell() < len(self.sent):
             method = methods[len(found)] if len(found) < len(methods) else "GET"
             response = HTTPResponse(_Socket(stream), method=method)  # type: ignore[arg-type]

@@ -3,9 +3,14 @@
 What a reader alone decides is asked of the reader; what a client sees is asked of a connection in memory.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from feeding import Limits, bytewise, feed, one, refusal, whole
 from talking import GET, GET_1_0, Talk, answering, chunked, head, hello, post, talk
+
+from wsgiserver.exchange import Environ
 
 # -- Section 2: messages -------------------------------------------------------------------------------------------
 
@@ -219,11 +224,13 @@ def test_6_1_no_transfer_encoding_to_http_1_0(data: bytes) -> None:
     assert talked.closed
 
 
-@pytest.mark.parametrize("lines", [("Content-Length: 5", "Transfer-Encoding: chunked")] * 1)
-@pytest.mark.parametrize("turned", [False, True])
-def test_6_1_content_length_beside_transfer_encoding_ends_the_connection(lines: tuple[str, ...], turned: bool) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [("Content-Length: 5", "Transfer-Encoding: chunked"), ("Transfer-Encoding: chunked", "Content-Length: 5")],
+)
+def test_6_1_content_length_beside_transfer_encoding_ends_the_connection(lines: tuple[str, str]) -> None:
     """Section 6.1: reject it or not, "the server MUST close the connection after responding"."""
-    talked = talk(post(*(reversed(lines) if turned else lines)) + b"0\r\n\r\n" + GET)
+    talked = talk(post(*lines) + b"0\r\n\r\n" + GET)
     assert talked.response().status == 400
     assert talked.response().get("Connection") == "close"
     assert talked.closed
@@ -416,7 +423,7 @@ def test_9_3_a_response_without_a_length_of_its_own_ends_the_connection() -> Non
 def test_9_3_2_pipelined_requests_are_answered_in_order() -> None:
     """Section 9.3.2: "it MUST send the corresponding responses in the same order"."""
 
-    def echo(environ, start_response):  # type: ignore[no-untyped-def]
+    def echo(environ: Environ, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
 
