@@ -41,6 +41,12 @@ class Wire:
     def shut(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
+    def reset(self) -> None:
+        pass
+
 
 @dataclass
 class Response:
