@@ -344,6 +344,12 @@ def test_an_import_that_fails_inside_the_module_is_shown_alone(tmp_path: Path) -
     assert "not_installed_anywhere" in traceback[-1]
 
 
+def test_an_interrupt_while_the_application_is_imported_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    ended = run("hello:app")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "http://localhost:8000"])
 def test_an_address_that_cannot_be_read(address: str) -> None:
     assert address in refused_by_command("-b", address)

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 
 class BadSetting(ValueError):
@@ -51,8 +51,7 @@ def _show_size(size: int) -> str:
     return next((f"{size // unit} {name}" for name, unit in units if size and size % unit == 0), f"{size} B")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of value, for people and for Python.
 
     `metavar` stands for it in the help, `looks` says what may be written, `unit` what it counts. In Python
@@ -116,8 +115,7 @@ MODE = Kind(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """What is declared of one setting, and the names that follow from it."""
 
     name: str
@@ -289,8 +287,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
 Found = dict[str, tuple[Any, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The settings, and by name where each stands: "--threads", "WSGISERVER_THREADS", "default" ..."""
 
     settings: Settings
