@@ -11,21 +11,16 @@ then goes on with the rest; the old one returns without touching either.
 Who may call what: ``turn`` and everything it calls, the leader; ``hand_in``, ``wake`` and ``stop``, any thread.
 """
 
-import contextlib
 import errno
-import os
-import select
-import selectors
-import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from wsgiserver.connection import Connection, State, Watch
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Environ, Site
+from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
 from wsgiserver.sockets import Listener
 
 # How many connections a turn reads at most: enough for warm caches, few enough that nobody waits long.
@@ -36,174 +31,6 @@ RUN_TIME: Final = 0.001
 SWEEP: Final = 1.0
 # No room for a new client: not enough descriptors or memory (accept(2)).
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-
-
-# -- Who is ready ----------------------------------------------------------------------------------------------------
-
-
-class Poller(Protocol):
-    """Knows which descriptors are ready. Level-triggered: what was not dealt with is told again."""
-
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:
-        """Change what is watched of a descriptor; ``NOTHING`` takes it out."""
-
-    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:
-        """Wait ``timeout`` seconds at most (None: for ever) and give descriptors that are ready, ``most`` at most."""
-
-    def close(self) -> None:
-        """Let go of the system's object."""
-
-
-class EpollPoller:
-    """epoll(7), without the wrapper of ``selectors``, which costs 1 µs an event."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._masks = {Watch.READ: select.EPOLLIN, Watch.WRITE: select.EPOLLOUT}
-
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
-        if after is Watch.NOTHING:
-            self._epoll.unregister(descriptor)
-        elif before is Watch.NOTHING:
-            self._epoll.register(descriptor, self._masks[after])
-        else:
-            self._epoll.modify(descriptor, self._masks[after])
-
-    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:  # noqa: D102
-        return self._epoll.poll(timeout, most)
-
-    def close(self) -> None:  # noqa: D102
-        self._epoll.close()
-
-
-class SelectorPoller:
-    """Whatever the platform has, by way of ``selectors``."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._masks = {Watch.READ: selectors.EVENT_READ, Watch.WRITE: selectors.EVENT_WRITE}
-
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
-        if after is Watch.NOTHING:
-            self._selector.unregister(descriptor)
-        elif before is Watch.NOTHING:
-            self._selector.register(descriptor, self._masks[after])
-        else:
-            self._selector.modify(descriptor, self._masks[after])
-
-    def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:  # noqa: D102
-        # It gives all that are ready, in the same order each time: those past ``most`` go first in the next turn.
-        ready = [(key.fd, events) for key, events in self._selector.select(timeout)]
-        if len(ready) > most:
-            for descriptor, _ in ready[:most]:
-                key = self._selector.get_key(descriptor)
-                self._selector.unregister(descriptor)
-                self._selector.register(descriptor, key.events)
-        return ready[:most]
-
-    def close(self) -> None:  # noqa: D102
-        self._selector.close()
-
-
-def default_poller() -> Poller:
-    """Make the best poller that the platform has."""
-    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
-
-
-class Waker:
-    """Makes a poller that sleeps return, from any thread: an eventfd, or a pair of sockets where there is none."""
-
-    def __init__(self) -> None:
-        self._pair: tuple[socket.socket, socket.socket] | None = None
-        if hasattr(os, "eventfd"):
-            self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        else:
-            self._pair = socket.socketpair()
-            for end in self._pair:
-                end.setblocking(False)
-            self.descriptor = self._pair[0].fileno()
-
-    def wake(self) -> None:
-        """Wake the poller; when it is awake, its next poll returns at once."""
-        with contextlib.suppress(BlockingIOError):  # it holds enough wake-ups already
-            if self._pair is None:
-                os.eventfd_write(self.descriptor, 1)
-            else:
-                self._pair[1].send(b"\0")
-
-    def drain(self) -> None:
-        """Forget the wake-ups so far."""
-        with contextlib.suppress(BlockingIOError):
-            if self._pair is None:
-                os.eventfd_read(self.descriptor)
-            else:
-                self._pair[0].recv(4096)
-
-    def close(self) -> None:
-        """Close the descriptors."""
-        if self._pair is None:
-            os.close(self.descriptor)
-        else:
-            for end in self._pair:
-                end.close()
-
-
-class HeldCalls:
-    """``recv`` and ``send`` on plain sockets that hold on to the GIL, as calls that do not block may.
-
-    The usual ones let the GIL go; when another thread computes, it comes back only after the switch interval. They
-    cost 2 µs a request less, so these are for crowded times only. Called by the leader alone, which owns the buffer.
-    """
-
-    SIZE: Final = 256 * 1024
-
-    def __init__(self) -> None:
-        import ctypes  # 3 ms at the start, where it is of use at all
-
-        libc = ctypes.PyDLL(None, use_errno=True)
-        self._buffer = ctypes.create_string_buffer(self.SIZE)
-        self._view = memoryview(self._buffer).cast("B")
-        self._errno = ctypes.get_errno
-        self._recv, self._send = libc.recv, libc.send
-        for function in (self._recv, self._send):
-            function.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-            function.restype = ctypes.c_ssize_t
-        self._send_bytes = ctypes.PyDLL(None, use_errno=True).send
-        self._send_bytes.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
-        self._send_bytes.restype = ctypes.c_ssize_t
-
-    @staticmethod
-    def possible() -> bool:
-        """Whether there is a GIL to hold on to, and a C library that can be called so."""
-        held = getattr(sys, "_is_gil_enabled", lambda: True)()
-        return held and os.name == "posix" and hasattr(socket, "MSG_NOSIGNAL") and hasattr(socket, "MSG_DONTWAIT")
-
-    def recv(self, descriptor: int, size: int) -> bytes:
-        """Receive at most ``size`` octets; raises like ``socket.recv``."""
-        got = self._recv(descriptor, self._buffer, min(size, self.SIZE), socket.MSG_DONTWAIT)
-        if got < 0:
-            raise self._error()
-        return bytes(self._view[:got])
-
-    def send(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Send what goes of ``data``, SIZE octets at most of a memoryview; raises like ``socket.send``."""
-        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        if type(data) is bytes:
-            sent: int = self._send_bytes(descriptor, data, len(data), flags)
-        else:
-            size = min(len(data), self.SIZE)
-            self._view[:size] = data[:size]
-            sent = self._send(descriptor, self._buffer, size, flags)
-        if sent < 0:
-            raise self._error()
-        return sent
-
-    def _error(self) -> OSError:
-        number = self._errno()
-        return OSError(number, os.strerror(number))
-
-
-# -- The loop --------------------------------------------------------------------------------------------------------
 
 
 class Loop:
