@@ -12,7 +12,15 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK
-from wsgiserver.heads import check_first_field, check_head, forbidden, parse_field, parse_fields, parse_request_line
+from wsgiserver.heads import (
+    check_first_field,
+    check_head,
+    forbidden,
+    parse_field,
+    parse_fields,
+    parse_request_line,
+    too_many_fields,
+)
 from wsgiserver.messages import BadRequest, Fields, Request
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
@@ -65,7 +73,7 @@ class Reader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        # A head that is no longer exceeds no limit but perhaps that of the number of fields.
+        # A head that is no longer exceeds neither limit in octets.
         self._quick = min(limits.limit_line, limits.limit_head)
         # What came and was not yet read: bytes, or a bytearray once pieces were put together.
         self._buffer: bytes | bytearray = b""
@@ -128,8 +136,7 @@ class Reader:
                 self._buffer = b""
                 return self._begin_body(self._request)
             end = buffer.find(b"\r\n\r\n") + 4
-            lines = buffer.count(b"\n", 0, end)
-            if 4 < end <= self._quick and lines <= self._limits.limit_fields + 2 and buffer[0] != 13:
+            if 4 < end <= self._quick and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
                 self._drop(end)
                 return self._begin_body(request)
@@ -147,7 +154,7 @@ class Reader:
         if block == self._block and self._fields is not None:
             fields = self._fields
         else:
-            fields = parse_fields(block)
+            fields = parse_fields(block, self._limits.limit_fields)
             self._block = block
             self._fields = fields
         request = Request(*line, fields)
@@ -189,8 +196,7 @@ class Reader:
             self._count += 1
             self._total += len(line) + 2
             if self._count > self._limits.limit_fields:
-                reason = f"more than {self._limits.limit_fields} field lines were sent"
-                raise BadRequest(431, reason, "RFC 6585 section 5", line, 0)
+                raise too_many_fields(line, self._limits.limit_fields)
         return line
 
     def _line_too_long(self, line: bytes) -> BadRequest:
@@ -343,9 +349,9 @@ class Reader:
         if not line:
             self._phase = Phase.COMPLETE
             return True
-        name, value, key = parse_field(line)
+        key, _, pair = parse_field(line)
         if key:
-            self.trailers.append((name, value))
+            self.trailers.append(pair)
         return True
 
 
