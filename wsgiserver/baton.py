@@ -1,0 +1,344 @@
+"""The baton: takes a loop and its tasks, decides which thread leads and which runs what; `server` sets it going.
+
+It knows no HTTP and no sockets. One thread of a small pool, the *leader*, calls ``turn()`` again and again. In a
+turn the loop gives each task to `Baton.call`, which runs it inline, or on a *worker* when its route lately blocked.
+When an inline call takes too long, a *watch* gives the loop itself to another thread.
+
+The facts
+    1. Each thread of the pool has a lock; the leader's is the baton. It lays it down before an inline call, and
+       takes it up afterwards if it still can. Whoever else takes it meanwhile has ended its lead, for good.
+    2. A thread of the pool is idle, or leads, or has one of ``threads`` slots (``busy`` counts them). Who gives out
+       a job takes the slot for it first; the worker gives it back when it comes for more.
+    3. Slots are taken, and tasks queued, for the leader only, and it queues only when no slot is free. A worker
+       that is done takes the next queued task, and gives its slot back only when there is none.
+
+What they mean for us
+    - Nobody can put a taken baton back: the leader may have come for it in between, and have left. So the watch
+      first finds the thread that will lead, the heir, and only then takes the baton.
+    - While a call runs inline at least one slot is free, so ``threads + 1`` threads always have an heir among them.
+    - A leader that sees a free slot sees an empty queue: its inline call overtakes nobody. It reads ``busy`` without
+      the lock, as nobody else raises it while it holds the baton.
+    - The leader lays the baton down, then looks whether the watch sleeps; the watch says that it sleeps, lets a tick
+      pass, then looks whether the baton lies there. At least one sees the other, so no call goes unwatched.
+
+The guarantees
+    - Never two leaders, and never none before the loop is over. What the loop owns, one thread at a time touches.
+    - At most ``threads`` tasks run at once; queued ones begin in the order they came in; none is forgotten.
+    - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
+    tests/models/baton.pml is all this as a model, in which every order of events has been searched for a breach.
+
+What must be atomic
+    Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
+    (``busy``, ``_calls``, ``_baton``, ``_asleep``, ``_over``): each is one reference, and whole on every build of
+    Python, the free-threaded ones too; so is ``in`` on a dict. ``_calls`` alone is changed without ``_lock``, by the
+    leader alone. The tick in the last point above outlasts any store buffer, so it needs no fence.
+
+What was tried
+    - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
+      down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
+    - One queue of jobs: the loop waits in it behind tasks, and every thread is woken now and then, so none rests.
+    - To wait for two ticks, or for two blocked calls: saves little, and every client stands still meanwhile.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from enum import Enum
+from threading import Event, Lock, Thread, current_thread
+from time import monotonic, sleep
+from typing import Protocol
+
+# A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs: it pays from one blocked call in
+# thirty. So after a blocked call the next 4 of its route go to a worker, after another among them 20, then 64, and each
+# quick one takes one off. A route that always blocks stays on workers, one that does so once in a hundred, inline.
+MOST_DOUBT = 64
+MOST_ROUTES = 512
+
+
+class Task(Protocol):
+    """A piece of work; for the server, one exchange."""
+
+    @property
+    def route(self) -> Hashable:
+        """Which kind of work this is, for the predictor; any thread may ask, until the task has run."""
+
+    def run(self) -> None:
+        """Do it, on whichever thread. It must not raise."""
+
+
+class _Order(Enum):
+    """What a worker can be given beside a task."""
+
+    LEAD = "the loop is yours"
+    END = "go home"
+
+
+class _Worker(Thread):
+    """A thread of the pool: its lock, and the job that it was given."""
+
+    def __init__(self, pool: "Baton", name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.pool = pool
+        self.baton, self.given = Lock(), Lock()
+        self.baton.acquire()
+        self.given.acquire()
+        self.job: Task | _Order = _Order.END
+
+    def give(self, job: Task | _Order) -> None:
+        self.job = job
+        self.given.release()
+
+    def run(self) -> None:
+        try:
+            self.pool._serve(self)
+        except BaseException:  # from a turn, or a task against its word: better an end that is seen than no leader
+            self.pool.stop()
+            raise
+
+
+class Baton:
+    """Who leads the loop, and who runs its tasks.
+
+    - ``turn``: one turn of the loop; True to be called again, False when it is over or `call` has returned False.
+    - ``threads``: how many tasks may run at once. With 1, the leader runs them all, always on the same thread.
+    - ``tick``: seconds that a call may take before the loop goes on without it.
+    - ``rest``: seconds without work after which a worker ends.
+    - ``crowded``: called with True when the first worker gets a task, and False when the last is done; in order,
+      never twice at once. It must be quick, not raise, and not use the baton.
+    - ``name``: begins the names of the threads.
+    """
+
+    _worker = _Worker
+
+    def __init__(
+        self,
+        turn: Callable[[], bool],
+        threads: int,
+        *,
+        tick: float = 0.002,
+        rest: float = 60.0,
+        crowded: Callable[[bool], object] = lambda crowded: None,
+        name: str = "wsgiserver",
+    ) -> None:
+        self.turn, self.crowded, self.name = turn, crowded, name
+        self.threads, self.tick, self.rest = threads, tick, rest
+        # The leader's.
+        self._calls = 0  # inline calls begun
+        self._task: Task | None = None  # the last of them
+        # Under the lock.
+        self._lock = Lock()
+        self._leader: _Worker | None = None
+        self._baton = Lock()  # the leader's
+        self.busy = 0  # tasks that workers run, beside the leader; anyone may read it
+        self._waiting: deque[Task] = deque()
+        self._idle: list[_Worker] = []  # who worked last is woken first
+        self._doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
+        self._crew: list[Thread] = []
+        self._hired = 0
+        self._over = False
+        # The watch's.
+        self._asleep = False
+        self._alarm = Event()
+        self._pause, self._clock = sleep, monotonic
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a free slot; for any thread."""
+        return len(self._waiting)
+
+    # For the owner, on any thread.
+
+    def start(self) -> None:
+        """Let the first leader begin, once. Raises RuntimeError when the system gives no thread."""
+        with self._lock:
+            leader = self._hire()
+            self._leader, self._baton = leader, leader.baton
+            try:
+                if self.threads > 1:
+                    watch = Thread(target=self._watch, name=f"{self.name}-watch", daemon=True)
+                    watch.start()
+                    self._crew.append(watch)
+            except RuntimeError:
+                leader.give(_Order.END)
+                raise
+            leader.give(_Order.LEAD)
+
+    def stop(self) -> None:
+        """Begin no further turn; a leader that waits within one is the caller's to wake. May be called again.
+
+        The baton does so itself when the loop is over. Tasks that were given or wait are run to their end.
+        """
+        with self._lock:
+            self._over = True
+            while self._idle:
+                self._idle.pop().give(_Order.END)
+        self._alarm.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all threads have ended, or for ``timeout`` seconds; return whether they have."""
+        end = None if timeout is None else monotonic() + timeout
+        while alive := [t for t in self._crew if t.is_alive() and t is not current_thread()]:
+            left = None if end is None else end - monotonic()
+            if left is not None and left <= 0:
+                return False
+            alive[0].join(left)
+        return True
+
+    # For the loop, on the leader, within a turn.
+
+    def call(self, task: Task) -> bool:
+        """Run the task inline or give it to a worker; return whether this thread still leads.
+
+        If not, another thread does: leave ``turn()``, returning False, and touch nothing that the loop owns.
+        """
+        # The quick path, 0.2 µs: no lock but the baton, and no route is asked for while none is in doubt.
+        if (self.busy >= self.threads or (self._doubts and task.route in self._doubts)) and self._give(task):
+            return True
+        self._task = task
+        self._calls += 1
+        baton = self._baton
+        baton.release()
+        if self._asleep:
+            self._alarm.set()
+        task.run()
+        return baton.acquire(False)
+
+    def _give(self, task: Task) -> bool:
+        """Give the task to a worker or queue it; return False when a slot is free but no thread is to be had."""
+        with self._lock:
+            if self.busy >= self.threads:
+                self._waiting.append(task)
+                return True
+            if worker := self._spare():
+                self._occupy()
+                worker.give(task)
+            return worker is not None
+
+    # For tasks, on any thread.
+
+    def will_block(self) -> None:
+        """Hand the loop over at once, if the task that says so runs inline; elsewhere there is nothing to do."""
+        with self._lock:
+            if self._leader is current_thread():
+                self._hand_on(self._calls)
+
+    # For any thread that holds the lock.
+
+    def _hand_on(self, call: int) -> None:
+        """Give the loop to an heir, if the leader is in this call."""
+        heir = None if self._over or self._baton.locked() else self._spare()
+        if heir is None:
+            return
+        if self._calls != call or not self._baton.acquire(False):
+            self._idle.append(heir)
+            return
+        # No way back now, even when this call has just ended and another has begun. But then it was quick.
+        if self._calls == call and self._task:
+            self._learn(self._task.route, blocked=True)
+        self._leader, self._baton = heir, heir.baton
+        self._occupy()
+        heir.give(_Order.LEAD)
+
+    def _occupy(self) -> None:
+        self.busy += 1
+        if self.busy == 1:
+            self.crowded(True)
+
+    def _spare(self) -> _Worker | None:
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return self._hire() if self.threads > 1 else None
+        except RuntimeError:  # no more threads to be had: go on with those there are
+            return None
+
+    def _hire(self) -> _Worker:
+        self._hired += 1
+        worker = self._worker(self, f"{self.name}-{self._hired}")
+        worker.start()
+        self._crew = [*(t for t in self._crew if t.is_alive()), worker]
+        return worker
+
+    def _learn(self, route: Hashable, blocked: bool) -> None:
+        doubt = self._doubts.get(route, 0)
+        doubt = min(4 * doubt + 4, MOST_DOUBT) if blocked else doubt - 1
+        if doubt > 0:
+            self._doubts[route] = doubt
+        else:
+            self._doubts.pop(route, None)
+        if len(self._doubts) > MOST_ROUTES:
+            del self._doubts[next(iter(self._doubts))]
+
+    # For the workers, each on its own thread.
+
+    def _serve(self, me: _Worker) -> None:
+        job = self._wait(me)
+        while job is not _Order.END:
+            if job is not _Order.LEAD:
+                self._work(job)
+            elif self._lead(me):
+                return
+            job = self._next(me)
+
+    def _wait(self, me: _Worker) -> Task | _Order:
+        while not me.given.acquire(timeout=self.rest):
+            with self._lock:
+                if me in self._idle:
+                    self._idle.remove(me)
+                    return _Order.END
+        return me.job
+
+    def _lead(self, me: _Worker) -> bool:
+        """Turn the loop until it is over (True), or lost (False): then this thread has the slot of the lost call."""
+        while not self._over and self.turn():
+            pass
+        with self._lock:
+            if self._leader is not me:
+                return False
+        self.stop()
+        return True
+
+    def _work(self, task: Task) -> None:
+        route, began = task.route, self._clock()
+        task.run()
+        blocked = self._clock() - began >= self.tick
+        if blocked or route in self._doubts:
+            with self._lock:
+                self._learn(route, blocked)
+
+    def _next(self, me: _Worker) -> Task | _Order:
+        """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self.busy -= 1
+            if self.busy == 0:
+                self.crowded(False)
+            if self._over:
+                return _Order.END
+            self._idle.append(me)
+        return self._wait(me)
+
+    # For the watch, on its own thread.
+
+    def _watch(self) -> None:
+        seen = self._calls
+        while not self._over:
+            self._pause(self.tick)
+            calls = self._calls
+            if calls != seen:
+                seen = calls
+            elif self._baton.locked():
+                self._doze()
+                seen = self._calls
+            else:  # the same call, for a whole tick
+                with self._lock:
+                    self._hand_on(seen)
+
+    def _doze(self) -> None:
+        """Sleep until the leader begins a call, unless it is in one a tick from now."""
+        self._alarm.clear()
+        self._asleep = True
+        self._pause(self.tick)
+        if self._baton.locked() and not self._over:
+            self._alarm.wait()
+        self._asleep = False
