@@ -234,10 +234,7 @@ def _absolute_form(target: bytes, method: str, line: bytes) -> tuple[str, str, s
         raise BadRequest(400, "the target holds a user name", "RFC 9110 section 4.2.4", line, at)
     if not authority or authority[:1] == b":" or not HOST.fullmatch(authority):
         raise BadRequest(400, "the target's authority is not a host", "RFC 9110 section 4.2.1", line, at)
-    if not path:
-        # RFC 9112 section 3.2.4: OPTIONS with an empty path asks about the server as a whole.
-        path = b"*" if method == "OPTIONS" and not query else b"/"
-    return authority.decode("latin-1"), path.decode("latin-1"), query.decode("latin-1")
+    return authority.decode("latin-1"), path.decode("latin-1") or "/", query.decode("latin-1")
 
 
 def _decode_path(path: bytes, line: bytes) -> str:

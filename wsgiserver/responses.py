@@ -48,12 +48,16 @@ _heads: dict[tuple[object, ...], ResponseHead] = {}
 KNOWN_HEADS: Final = 512
 KNOWN_HEAD_LENGTH: Final = 1024
 
+# More digits would not fit into 64 bits, and int() refuses thousands of them in a way of its own.
+LENGTH_DIGITS: Final = 19
 # RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too.
 _HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
 
 
 def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     """Check what an application gave to ``start_response`` (PEP 3333); raise ``BadResponse`` for the first fault."""
+    if type(headers) is not list:
+        raise BadResponse(f"the headers are a {type(headers).__name__}, not a list (PEP 3333)")
     try:
         known = _heads.get((status, *headers))
     except TypeError:
@@ -70,8 +74,6 @@ def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
 
 def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     code = _check_status(status)
-    if type(headers) is not list:
-        raise BadResponse(f"the headers are a {type(headers).__name__}, not a list (PEP 3333)")
     head = ResponseHead(b"", code in (204, 205, 304))
     lines = [f"HTTP/1.1 {status}\r\n"]
     dropped = []
@@ -104,7 +106,7 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
 
 
 def _check_status(status: object) -> int:
-    if type(status) is not str:
+    if not isinstance(status, str):
         raise BadResponse(f"the status is a {type(status).__name__}, not a str (PEP 3333)")
     if not STATUS.fullmatch(status):
         raise BadResponse(f"the status {status!r} is not three digits, a space and a reason (PEP 3333)")
@@ -115,10 +117,10 @@ def _check_status(status: object) -> int:
 
 
 def _check_header(header: object) -> tuple[str, str]:
-    if type(header) is not tuple or len(header) != 2:
+    if not isinstance(header, tuple) or len(header) != 2:
         raise BadResponse(f"the header {header!r} is not a tuple of name and value (PEP 3333)")
     name, value = header
-    if type(name) is not str or type(value) is not str:
+    if not isinstance(name, str) or not isinstance(value, str):
         raise BadResponse(f"the header {header!r} is not made of two str (PEP 3333)")
     if not HEADER_NAME.fullmatch(name):
         raise BadResponse(f"the header name {name!r} is not a token (RFC 9110 section 5.1)")
@@ -130,8 +132,10 @@ def _check_header(header: object) -> tuple[str, str]:
 
 
 def _note_length(head: ResponseHead, value: str) -> None:
-    if not value.isascii() or not value.isdigit():
-        raise BadResponse(f"the Content-Length {value!r} is not a row of digits (RFC 9110 section 8.6)")
+    if not value.isascii() or not value.isdigit() or len(value) > LENGTH_DIGITS:
+        raise BadResponse(
+            f"the Content-Length {value!r} is not a row of at most {LENGTH_DIGITS} digits (RFC 9110 section 8.6)"
+        )
     if head.length is not None:
         raise BadResponse("Content-Length was given twice (RFC 9112 section 6.3)")
     head.length = int(value)
