@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wsgiserver import Server
+from wsgiserver import Server, baton, connection, heads, http11, loop, pages, responses
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -364,6 +364,26 @@ def test_the_page_of_limits_has_every_limit_with_its_default():
     for name, default in told.items():
         option = BY_NAME[name.replace("-", "_")]
         assert option.read(default, name) == option.default
+
+
+def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
+    page = (DOCS / "reference" / "limits.md").read_text()
+    told = [
+        f"| empty lines before a request line | fixed, [`http11`](../../wsgiserver/http11.py) | {http11.EMPTY_LINES} |",
+        f"(../../wsgiserver/http11.py) | {http11.CHUNK_SIZE_DIGITS} hex digits |",
+        f"(../../wsgiserver/http11.py) | {http11.EXTENSION_LIMIT} bytes |",
+        f"(../../wsgiserver/http11.py) | {http11.EXTENSIONS_LIMIT >> 10} KiB |",
+        f"| {connection.HEAD_APPETITE >> 10} KiB; in a body {connection.BODY_APPETITE >> 10} KiB |",
+        f"| {connection.LINGER_SIZE >> 20} MiB, {connection.LINGER_TIME:g} s |",
+        f"| {connection.FILE_SHARE >> 20} MiB | the others have their turn",
+        f"(../../wsgiserver/loop.py) | {loop.COHORT} |",
+        f"| {heads.KNOWN_LINES} lines of {heads.KNOWN_LINE_LENGTH} bytes at most |",
+        f"| {heads.KNOWN_HOSTS} values of {heads.KNOWN_LINE_LENGTH} bytes at most |",
+        f"| {responses.KNOWN_HEADS} heads of {responses.KNOWN_HEAD_LENGTH >> 10} KiB at most |",
+        f"(../../wsgiserver/baton.py) | {baton.MOST_ROUTES} |",
+        f"is cut to {pages.SHOWN} bytes",
+    ]
+    assert [words for words in told if words not in page] == []
 
 
 def test_the_page_of_the_architecture_names_every_module():
