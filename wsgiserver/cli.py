@@ -6,15 +6,15 @@ The options are not written here: they are made from the declarations in `settin
 import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from wsgiserver.loader import LoadError
 from wsgiserver.loader import resolve as find_application
-from wsgiserver.logs import configure
+from wsgiserver.logs import coloured, configure
 from wsgiserver.server import Server, serve
 from wsgiserver.settings import (
     ADDRESSES,
@@ -108,11 +108,6 @@ def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
     places = [f"  {link}{url}{plain}" for url in urls]
     how = f"with {threads} thread{'s'[: threads != 1]} in process {os.getpid()}; Ctrl+C stops it"
     return "\n".join([f"wsgiserver {__version__} serves {bold}{name}{plain} at", *places, how])
-
-
-def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether to write in colour: to a terminal, unless NO_COLOR (no-color.org) or a dumb one forbids it."""
-    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
 # The configuration, as TOML that could stand in the file

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
@@ -197,3 +198,8 @@ class _ColourFormatter(_Formatter):
             return message
         colour = "33" if record.levelno < logging.ERROR else "31"
         return f"\x1b[{colour}m{record.levelname.lower()}\x1b[0m: {message}"
+
+
+def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether to write in colour: to a terminal, unless NO_COLOR (no-color.org) or a dumb one forbids it."""
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"

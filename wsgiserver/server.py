@@ -6,15 +6,16 @@ so it alone listens to signals.
 
 import contextlib
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
 from wsgiserver.baton import Baton
 from wsgiserver.exchange import Application, Exchange, Site
-from wsgiserver.logs import AccessLog, ErrorStream
+from wsgiserver.logs import AccessLog, ErrorStream, coloured
 from wsgiserver.loop import Loop
 from wsgiserver.settings import Settings
 from wsgiserver.sockets import Listener, parse_address
@@ -53,6 +54,8 @@ class Server:
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
+        # Called on the leader when the server is over, beside the event.
+        self._on_over: Callable[[], object] | None = None
         # Set by ``serve``: the interpreter's settings are its to change.
         self._owns_process = False
         self._switch_interval = sys.getswitchinterval()
@@ -107,11 +110,16 @@ class Server:
             if loop.turn():
                 return True
         except BaseException:
-            self._over.set()
+            self._end()
             raise
         if loop.over:
-            self._over.set()
+            self._end()
         return False
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._on_over is not None:
+            self._on_over()
 
     def _crowd(self, crowded: bool) -> None:
         """Note that workers run beside the leader, or no longer do; the baton sees to the order of the calls."""
@@ -124,18 +132,19 @@ class Server:
         for flush in self._flushes:
             flush()
 
+    @property
+    def over(self) -> bool:
+        """Whether the server has been asked to stop and has answered what was under way."""
+        return self._over.is_set()
+
     def ask_to_stop(self, timeout: float | None = None) -> None:
-        """Have the server stop, without waiting for it; for signal handlers and for applications."""
+        """Have the server stop, without waiting for it; any thread may ask, an application's too."""
         if self._loop is not None:
             self._loop.stop(self.settings.timeout_stop if timeout is None else timeout)
 
     def wait(self) -> None:
         """Wait until the server was asked to stop and has answered what was under way."""
-        if sys.platform == "win32":  # a wait without an end would not let signals through
-            while not self._over.wait(0.5):
-                pass
-        else:
-            self._over.wait()
+        self._over.wait()
 
     def stop(self, timeout: float | None = None) -> None:
         """Answer what is under way for ``timeout`` seconds at most (the setting's by default), then close everything.
@@ -182,13 +191,18 @@ def serve(
     """
     settings = _override(settings, overrides)
     if settings.access_log and not settings.quiet:
-        observers = (*observers, AccessLog(_write_out, colour=sys.stdout.isatty()))
+        observers = (*observers, AccessLog(_write_out, coloured(sys.stdout)))
     server = Server(application, settings=settings, observers=observers)
-    server._owns_process = threading.current_thread() is threading.main_thread()
-    with server, _signals(server):
-        if on_start is not None:
+    on_start = on_start or (lambda server: None)
+    if threading.current_thread() is not threading.main_thread():
+        with server:
             on_start(server)
-        server.wait()
+            server.wait()
+        return
+    server._owns_process = True
+    with _Signals() as signals, server:
+        on_start(server)
+        signals.obey(server)
 
 
 def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
@@ -204,22 +218,44 @@ def _write_out(text: str) -> None:
     sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def _signals(server: Server) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop the server while the block runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
+class _Signals:
+    """Lets SIGINT and SIGTERM stop a server, from before it starts until after it has stopped.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        server.ask_to_stop(0.0 if asked else None)
-        asked = True
+    Python runs a handler on the main thread when that next runs Python. A signal that comes just before the thread
+    blocks in a lock would wait there with it; so it blocks in a ``recv``, which the signal ends by writing to its
+    other end (``signal.set_wakeup_fd``).
+    """
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._count = 0
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+
+    def __enter__(self) -> "_Signals":
+        self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+
+    def obey(self, server: Server) -> None:
+        """Wait until the server is over: a first signal stops it, a second one at once."""
+        server._on_over = self._wake
+        obeyed = 0
+        while not server.over:
+            if self._count > obeyed:
+                obeyed = self._count
+                server.ask_to_stop(None if obeyed == 1 else 0.0)
+            self._ear.recv(64)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._mouth.send(b"\0")
+
+    def __exit__(self, *about: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._ear.close()
+        self._mouth.close()
