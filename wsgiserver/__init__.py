@@ -9,7 +9,7 @@ The path of a request, module by module::
     exchange    one request and its response: who asked, what was answered, how long it took
     environ     Request -> WSGI environ
     gateway     calls the application as PEP 3333 says
-    http11      the response's head -> bytes, and the framing of its body
+    responses   the response's head -> bytes, and the framing of its body
     loop        the bytes leave on the socket
     logs        read the finished exchange, like any observer
 

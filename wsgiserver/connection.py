@@ -273,9 +273,14 @@ class Connection:
         Past ``buffer_response`` octets it waits for the client, ``timeout_send`` seconds at most for each piece that
         it takes. Raises ``ClientGone``.
         """
+        if self._out:
+            data = b"".join((self._out, data))
+        sent = self._try_send(data)
+        if sent == len(data):
+            self._out = b""
+            return
         settings = self.site.settings
-        view = memoryview(b"".join((self._out, data)) if self._out else data)
-        view = view[self._try_send(view) :]
+        view = memoryview(data)[sent:]
         while len(view) > settings.buffer_response:
             if not self._wait_writable(settings.timeout_send):
                 self.abrupt = True
@@ -289,7 +294,7 @@ class Connection:
         except (OSError, ValueError) as error:
             raise ClientGone("the connection was closed") from error
 
-    def _try_send(self, data: memoryview) -> int:
+    def _try_send(self, data: bytes | memoryview) -> int:
         try:
             return self.stream.send(data)
         except BlockingIOError:
