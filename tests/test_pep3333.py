@@ -137,7 +137,9 @@ def test_an_empty_iterable_gets_a_content_length_of_0(body: Iterable[bytes]) -> 
     assert ask(GET, answering(body)) == response("200 OK", after=["Content-Length: 0"])
 
 
-@pytest.mark.parametrize(XX)
+@pytest.mark.parametrize(
+    "make", [list, tuple, iter, lambda pieces: Sized(*pieces)], ids=["list", "tuple", "iter", "own"]
+)
 def test_more_pieces_are_chunked(make: Callable[[list[bytes]], Iterable[bytes]]) -> None:
     body = make([b"hello, ", b"world"])
     head = response("200 OK", after=["Transfer-Encoding: chunked"])
