@@ -42,6 +42,7 @@ class Stage:
     def __init__(self, director):
         self.director = director
         self.actors = {}
+        self.entered = []
         self.here = threading.local()
         self.still = threading.Lock()
         self.still.acquire()
@@ -82,6 +83,7 @@ class Stage:
 
     def enter(self, name):
         """Announce a thread that is about to begin."""
+        self.entered.append(name)
         self.actors[name] = Actor(name)
 
     def perform(self, name, act):
@@ -330,6 +332,11 @@ class Play:
             work.loop = self
         self.all += works
         self.arriving.append(works)
+
+    @property
+    def hired(self):
+        """How many threads the pool has had."""
+        return len([thread for thread in self.stage.entered if thread != "watch"])
 
     def done(self, name):
         """Say whether the answer to this one is written, in a form that can be waited for."""
@@ -586,7 +593,7 @@ def test_saying_so_twice_hands_over_once():
             super().run()
 
     play = Play(Usual(), [Twice("a", says_so=True)]).perform()
-    assert play.baton._hired == 2
+    assert play.hired == 2
 
 
 def test_saying_so_on_a_worker_does_nothing():
@@ -598,7 +605,7 @@ def test_saying_so_outside_of_any_task_does_nothing():
     play = Play(Usual(), [Work("a")])
     play.baton.will_block()
     play.perform()
-    assert play.baton._hired == 1
+    assert play.hired == 1
 
 
 # -- every order of leader, watch and worker -----------------------------------------------------------------------
@@ -619,7 +626,7 @@ def slow_and_next(*lines, **options):
 def test_a_leader_that_is_back_before_the_watch_looks_leads_on():
     play = slow_and_next(("t-1", "tries for baton t-1"), ("t-1", "reads _calls"), ("watch", "ticks"))
     assert play.baton._leader.name == "t-1"
-    assert play.baton._hired == 1
+    assert play.hired == 1
 
 
 def test_a_leader_that_is_back_while_the_watch_looks_for_an_heir_leads_on_and_the_heir_rests():
@@ -631,7 +638,7 @@ def test_a_leader_that_is_back_while_the_watch_looks_for_an_heir_leads_on_and_th
         ("watch", "ticks"),
     )
     assert play.baton._leader.name == "t-1"
-    assert play.baton._hired == 2
+    assert play.hired == 2
     assert play.baton._doubts == {}
 
 
@@ -680,7 +687,7 @@ def test_a_watch_that_comes_when_the_loop_was_handed_over_already_does_nothing()
     script = Script(("t-1", "takes the lock"), WATCH_HAS_SEEN_IT, ("t-1", "blocks"), ("watch", "ticks"))
     play = Play(script, [Work("slow", says_so=True, until=always), Work("next")]).perform()
     assert not script.lines
-    assert play.baton._hired == 2
+    assert play.hired == 2
     assert play.baton._leader.name == "t-2"
 
 
@@ -688,7 +695,7 @@ def test_a_task_that_says_so_when_the_watch_was_quicker_does_nothing():
     script = Script(("t-1", "takes the lock"), WATCH_HAS_SEEN_IT, ("watch", "ticks"))
     play = Play(script, [Work("slow", says_so=True, until=always), Work("next")]).perform()
     assert not script.lines
-    assert play.baton._hired == 2
+    assert play.hired == 2
 
 
 @pytest.mark.parametrize(

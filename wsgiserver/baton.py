@@ -1,53 +1,48 @@
 """The baton: takes a loop and its tasks, decides which thread leads and which runs what; `server` sets it going.
 
-It knows no HTTP and no sockets. One thread of a small pool, the *leader*, calls ``turn()`` again and again. In a
-turn the loop gives each task to `Baton.call`, which runs it inline, or on a *worker* when its route lately blocked.
-When an inline call takes too long, a *watch* gives the loop itself to another thread.
+It knows no HTTP and no sockets. One thread of a small pool, the *leader*, calls ``turn()`` again and again. There the
+loop gives each task to `Baton.call`, which runs it inline, or on a *worker* when its route lately blocked. When an
+inline call takes too long, a *watch* gives the loop itself to another thread.
 
 The facts
-    1. Each thread of the pool has a lock; the leader's is the baton. It lays it down before an inline call, and
-       takes it up afterwards if it still can. Whoever else takes it meanwhile has ended its lead, for good.
-    2. A thread of the pool is idle, or leads, or has one of ``threads`` slots (``busy`` counts them). Who gives out
-       a job takes the slot for it first; the worker gives it back when it comes for more.
-    3. Slots are taken, and tasks queued, for the leader only, and it queues only when no slot is free. A worker
-       that is done takes the next queued task, and gives its slot back only when there is none.
-
+    1. Each thread of the pool has a lock; the leader's is the baton. It lays it down before an inline call, and takes
+       it up afterwards if it still can. Whoever else takes it meanwhile has ended its lead, for good.
+    2. A thread of the pool is idle, or leads, or has one of ``threads`` slots (``busy`` counts them). Who gives out a
+       job takes the slot for it first; the worker gives it back when it comes for more.
+    3. Only for the leader are slots taken and tasks queued, and queued only when no slot is free. A worker that is done
+       takes the next queued task, and gives its slot back only when there is none.
 What they mean for us
-    - Nobody can put a taken baton back: the leader may have come for it in between, and have left. So the watch
-      first finds the thread that will lead, the heir, and only then takes the baton.
-    - While a call runs inline at least one slot is free, so ``threads + 1`` threads always have an heir among them.
+    - Nobody can put a taken baton back: the leader may have come for it in between, and have left. So the watch first
+      finds the thread that will lead, the heir, and only then takes the baton.
+    - While a call runs inline a slot is free, so among ``threads + 1`` threads an heir can always be found or hired.
     - A leader that sees a free slot sees an empty queue: its inline call overtakes nobody. It reads ``busy`` without
       the lock, as nobody else raises it while it holds the baton.
     - The leader lays the baton down, then looks whether the watch sleeps; the watch says that it sleeps, lets a tick
       pass, then looks whether the baton lies there. At least one sees the other, so no call goes unwatched.
-
-The guarantees
+The guarantees (tests/models/baton.pml is a model of this, in which every order of events was searched for a breach)
     - Never two leaders, and never none before the loop is over. What the loop owns, one thread at a time touches.
     - At most ``threads`` tasks run at once; queued ones begin in the order they came in; none is forgotten.
     - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
-    tests/models/baton.pml is all this as a model, in which every order of events has been searched for a breach.
-
 What must be atomic
     Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
-    (``busy``, ``_calls``, ``_baton``, ``_asleep``, ``_over``): each is one reference, and whole on every build of
-    Python, the free-threaded ones too; so is ``in`` on a dict. ``_calls`` alone is changed without ``_lock``, by the
-    leader alone. The tick in the last point above outlasts any store buffer, so it needs no fence.
-
+    (``busy``, ``_calls``, ``_baton``, ``_asleep``, ``_over``): one reference, whole on every build of Python, also the
+    free-threaded ones, as is ``in`` on a dict. Only the leader counts ``_calls`` up. The tick in the last point above
+    outlasts any store buffer, so it needs no fence.
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
     - One queue of jobs: the loop waits in it behind tasks, and every thread is woken now and then, so none rests.
-    - To wait for two ticks, or for two blocked calls: saves little, and every client stands still meanwhile.
 """
 
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import Enum
+from itertools import count
 from threading import Event, Lock, Thread, current_thread
 from time import monotonic, sleep
 from typing import Protocol
 
-# A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs: it pays from one blocked call in
+# A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
 # thirty. So after a blocked call the next 4 of its route go to a worker, after another among them 20, then 64, and each
 # quick one takes one off. A route that always blocks stays on workers, one that does so once in a hundred, inline.
 MOST_DOUBT = 64
@@ -65,11 +60,8 @@ class Task(Protocol):
         """Do it, on whichever thread. It must not raise."""
 
 
-class _Order(Enum):
-    """What a worker can be given beside a task."""
-
-    LEAD = "the loop is yours"
-    END = "go home"
+# What a worker can be given beside a task: the loop, and leave to go.
+_Order = Enum("_Order", ["LEAD", "END"])
 
 
 class _Worker(Thread):
@@ -102,8 +94,8 @@ class Baton:
     - ``threads``: how many tasks may run at once. With 1, the leader runs them all, always on the same thread.
     - ``tick``: seconds that a call may take before the loop goes on without it.
     - ``rest``: seconds without work after which a worker ends.
-    - ``crowded``: called with True when the first worker gets a task, and False when the last is done; in order,
-      never twice at once. It must be quick, not raise, and not use the baton.
+    - ``crowded``: called with True when the first worker gets a task, and False when the last is done; in order, never
+      twice at once. It must be quick, not raise, and not use the baton.
     - ``name``: begins the names of the threads.
     """
 
@@ -133,7 +125,7 @@ class Baton:
         self._idle: list[_Worker] = []  # who worked last is woken first
         self._doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
         self._crew: list[Thread] = []
-        self._hired = 0
+        self._numbers = count(1)
         self._over = False
         # The watch's.
         self._asleep = False
@@ -146,7 +138,6 @@ class Baton:
         return len(self._waiting)
 
     # For the owner, on any thread.
-
     def start(self) -> None:
         """Let the first leader begin, once. Raises RuntimeError when the system gives no thread."""
         with self._lock:
@@ -184,7 +175,6 @@ class Baton:
         return True
 
     # For the loop, on the leader, within a turn.
-
     def call(self, task: Task) -> bool:
         """Run the task inline or give it to a worker; return whether this thread still leads.
 
@@ -209,12 +199,10 @@ class Baton:
                 self._waiting.append(task)
                 return True
             if worker := self._spare():
-                self._occupy()
-                worker.give(task)
+                self._employ(worker, task)
             return worker is not None
 
     # For tasks, on any thread.
-
     def will_block(self) -> None:
         """Hand the loop over at once, if the task that says so runs inline; elsewhere there is nothing to do."""
         with self._lock:
@@ -222,7 +210,6 @@ class Baton:
                 self._hand_on(self._calls)
 
     # For any thread that holds the lock.
-
     def _hand_on(self, call: int) -> None:
         """Give the loop to an heir, if the leader is in this call."""
         heir = None if self._over or self._baton.locked() else self._spare()
@@ -232,16 +219,16 @@ class Baton:
             self._idle.append(heir)
             return
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
-        if self._calls == call and self._task:
+        if self._calls == call and self._task is not None:
             self._learn(self._task.route, blocked=True)
         self._leader, self._baton = heir, heir.baton
-        self._occupy()
-        heir.give(_Order.LEAD)
+        self._employ(heir, _Order.LEAD)
 
-    def _occupy(self) -> None:
+    def _employ(self, worker: _Worker, job: Task | _Order) -> None:
         self.busy += 1
         if self.busy == 1:
             self.crowded(True)
+        worker.give(job)
 
     def _spare(self) -> _Worker | None:
         if self._idle:
@@ -252,24 +239,20 @@ class Baton:
             return None
 
     def _hire(self) -> _Worker:
-        self._hired += 1
-        worker = self._worker(self, f"{self.name}-{self._hired}")
+        worker = self._worker(self, f"{self.name}-{next(self._numbers)}")
         worker.start()
         self._crew = [*(t for t in self._crew if t.is_alive()), worker]
         return worker
 
     def _learn(self, route: Hashable, blocked: bool) -> None:
         doubt = self._doubts.get(route, 0)
-        doubt = min(4 * doubt + 4, MOST_DOUBT) if blocked else doubt - 1
-        if doubt > 0:
-            self._doubts[route] = doubt
-        else:
-            self._doubts.pop(route, None)
-        if len(self._doubts) > MOST_ROUTES:
+        self._doubts[route] = doubt = min(4 * doubt + 4, MOST_DOUBT) if blocked else doubt - 1
+        if doubt <= 0:
+            del self._doubts[route]
+        elif len(self._doubts) > MOST_ROUTES:
             del self._doubts[next(iter(self._doubts))]
 
     # For the workers, each on its own thread.
-
     def _serve(self, me: _Worker) -> None:
         job = self._wait(me)
         while job is not _Order.END:
@@ -319,26 +302,22 @@ class Baton:
         return self._wait(me)
 
     # For the watch, on its own thread.
-
     def _watch(self) -> None:
+        """Tick while there are calls, and hand the loop on when one has been running for a whole tick."""
         seen = self._calls
         while not self._over:
             self._pause(self.tick)
-            calls = self._calls
-            if calls != seen:
-                seen = calls
-            elif self._baton.locked():
-                self._doze()
-                seen = self._calls
-            else:  # the same call, for a whole tick
+            before, seen = seen, self._calls
+            if seen != before:
+                continue
+            if not self._baton.locked():
                 with self._lock:
                     self._hand_on(seen)
-
-    def _doze(self) -> None:
-        """Sleep until the leader begins a call, unless it is in one a tick from now."""
-        self._alarm.clear()
-        self._asleep = True
-        self._pause(self.tick)
-        if self._baton.locked() and not self._over:
-            self._alarm.wait()
-        self._asleep = False
+                continue
+            self._alarm.clear()
+            self._asleep = True
+            self._pause(self.tick)
+            if self._baton.locked() and not self._over:
+                self._alarm.wait()
+            self._asleep = False
+            seen = self._calls
