@@ -35,7 +35,8 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
     """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
     if type(result) is FileWrapper and _deliver_file(result, exchange):
         return
-    if _only_chunk(result):
+    length = getattr(result, "__len__", None)  # a try would cost the many that have none 1 µs
+    if length is not None and length() == 1:
         # The length of the whole is known, so that it can be told (PEP 3333, "Handling the Content-Length Header").
         for data in result:
             exchange.finish(data)
@@ -46,13 +47,6 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
             if exchange.over and exchange.bodyless:
                 break  # what follows would only be dropped, and may never end
     exchange.finish()
-
-
-def _only_chunk(result: Iterable[bytes]) -> bool:
-    try:
-        return len(result) == 1  # type: ignore[arg-type]  # most iterables have no length, which is the question
-    except TypeError:
-        return False
 
 
 def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
