@@ -9,14 +9,20 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Thread, current_thread
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from wsgiserver.baton import MOST_DOUBT, MOST_ROUTES, Baton, _Worker
+from wsgiserver.baton import MOST_DOUBT, MOST_ROUTES, Baton, Task, _Worker
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
+
+
+Condition: TypeAlias = Callable[[], bool]
+Rehearse: TypeAlias = Callable[..., "Play"]
+Rehearsal: TypeAlias = Callable[["Director"], "Play"]
 
 
 # -- the stage -----------------------------------------------------------------------------------------------------
@@ -25,38 +31,50 @@ PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits th
 class Actor:
     """A thread on the stage, and the point where it stands."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.cue = threading.Lock()
         self.cue.acquire()
         self.point, self.ready, self.lazy = "enters", always, False
 
 
-def always():
+def always() -> bool:
     return True
+
+
+class Director(Protocol):
+    """Says who goes next, of those who can; they come in the usual order."""
+
+    def choose(self, able: list[Actor], actors: dict[str, Actor]) -> Actor: ...
 
 
 class Stage:
     """Lets one thread at a time go, from one point to the next; the one that stops chooses who goes on."""
 
-    def __init__(self, director):
+    def __init__(self, director: Director) -> None:
         self.director = director
-        self.actors = {}
-        self.entered = []
+        self.actors: dict[str, Actor] = {}
+        self.entered: list[str] = []
         self.here = threading.local()
         self.still = threading.Lock()
         self.still.acquire()
         self.closed = False
-        self.errors = []
-        self.story = []
+        self.errors: list[BaseException] = []
+        self.story: list[str] = []
         self.now = 0.0
-        self.rested = set()  # names of workers whose rest is over, as soon as they have nothing to do
+        self.rested: set[str] = set()  # names of workers whose rest is over, as soon as they have nothing to do
 
     @property
-    def actor(self):
+    def actor(self) -> Actor | None:
         return getattr(self.here, "actor", None)
 
-    def at(self, point, ready=always, lazy=False):
+    @property
+    def name(self) -> str:
+        """The name of the thread that is on the stage now."""
+        assert self.actor is not None
+        return self.actor.name
+
+    def at(self, point: str, ready: Condition = always, lazy: bool = False) -> None:
         """Stop at a point, until this thread is chosen. (Who is not on the stage passes: the test itself.)"""
         me = self.actor
         if me is not None:
@@ -65,12 +83,12 @@ class Stage:
                 self.wait(me)
             self.story.append(f"{me.name} {point}")
 
-    def wait(self, me):
+    def wait(self, me: Actor) -> None:
         me.cue.acquire()
         if self.closed:
             raise SystemExit
 
-    def choose(self, current):
+    def choose(self, current: Actor | None) -> Actor | None:
         # The usual order: whoever goes goes on, then the others, and those who only pass the time come last.
         able = [actor for actor in self.actors.values() if actor.ready()]
         able.sort(key=lambda actor: (actor.lazy, actor is not current, actor.name))
@@ -81,12 +99,12 @@ class Stage:
             chosen.cue.release()
         return chosen
 
-    def enter(self, name):
+    def enter(self, name: str) -> None:
         """Announce a thread that is about to begin."""
         self.entered.append(name)
         self.actors[name] = Actor(name)
 
-    def perform(self, name, act):
+    def perform(self, name: str, act: Callable[[], None]) -> None:
         """Be that thread, from its beginning to its end."""
         self.here.actor = me = self.actors[name]
         try:
@@ -100,14 +118,14 @@ class Stage:
         if not self.closed:
             self.choose(me)
 
-    def play(self):
+    def play(self) -> None:
         """Let them go until the director stops them, or nobody can go on; raise what was raised."""
         self.choose(None)
         assert self.still.acquire(timeout=PATIENCE)
         if self.errors:
             raise self.errors[0]
 
-    def close(self, threads):
+    def close(self, threads: list[Thread]) -> None:
         self.closed = True
         for actor in list(self.actors.values()):
             actor.cue.release()
@@ -116,10 +134,10 @@ class Stage:
 
 
 class StagedLock:
-    def __init__(self, stage, name, taken=False):
+    def __init__(self, stage: Stage, name: str, taken: bool = False) -> None:
         self.stage, self.name, self.taken = stage, name, taken
 
-    def acquire(self, blocking=True, timeout=-1):
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         stage = self.stage
         if not blocking:
             stage.at(f"tries for {self.name}")
@@ -127,71 +145,75 @@ class StagedLock:
             stage.at(f"takes {self.name}", ready=lambda: not self.taken)
             assert not self.taken
         else:
-            name = stage.actor.name
+            name = stage.name
             stage.at(f"waits for {self.name}", ready=lambda: not self.taken or name in stage.rested)
         got, self.taken = not self.taken, True
         return got
 
-    def release(self):
+    def release(self) -> None:
         self.stage.at(f"lays {self.name} down")
         assert self.taken
         self.taken = False
 
-    def locked(self):
+    def locked(self) -> bool:
         self.stage.at(f"looks at {self.name}")
         return self.taken
 
-    def __enter__(self):
+    def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.taken = False
 
 
 class StagedEvent:
-    def __init__(self, stage):
+    def __init__(self, stage: Stage) -> None:
         self.stage, self.rung = stage, False
 
-    def set(self):
+    def set(self) -> None:
         self.stage.at("rings")
         self.rung = True
 
-    def clear(self):
+    def clear(self) -> None:
         self.rung = False
 
-    def wait(self):
+    def wait(self) -> None:
         self.stage.at("sleeps", ready=lambda: self.rung)
 
 
 class StagedWorker(_Worker):
-    def __init__(self, pool, name):
+    baton: Any
+    given: Any
+    pool: "StagedBaton"
+
+    def __init__(self, pool: "StagedBaton", name: str) -> None:
         super().__init__(pool, name)
         self.stage = pool.stage
         self.baton = StagedLock(self.stage, f"baton {name}", taken=True)
         self.given = StagedLock(self.stage, "a job", taken=True)
 
-    def give(self, job):
+    def give(self, job: Any) -> None:
         self.job = job
         self.given.taken = False
 
-    def start(self):
+    def start(self) -> None:
         if self.pool.refuses():
             raise RuntimeError("can't start new thread")
         self.stage.enter(self.name)
         super().start()
 
-    def run(self):
+    def run(self) -> None:
         self.stage.perform(self.name, super().run)
 
 
-def shared(name):
-    """An attribute that threads use without a lock: each use is a point."""
+def shared(name: str) -> Any:
+    """Make an attribute that threads use without a lock: each use is a point."""
 
-    def read(self):
+    def read(self: "StagedBaton") -> Any:
         self.stage.at(f"reads {name}")
         return self.__dict__[name]
 
-    def write(self, value):
+    def write(self: "StagedBaton", value: Any) -> None:
         self.stage.at(f"writes {name}")
         self.__dict__[name] = value
 
@@ -199,30 +221,28 @@ def shared(name):
 
 
 class StagedBaton(Baton):
-    _worker = StagedWorker
+    _worker: Any = StagedWorker
     _calls, _asleep, _over = shared("_calls"), shared("_asleep"), shared("_over")
 
-    def __init__(self, stage, turn, threads, **options):
+    def __init__(self, stage: Stage, turn: Callable[[], bool], threads: int, **options: Any) -> None:
         self.stage = stage
-        self.refuses = lambda: False
+        self.refuses: Callable[[], bool] = lambda: False
         super().__init__(turn, threads, name="t", **options)
-        self._lock = StagedLock(stage, "the lock")
-        self._alarm = StagedEvent(stage)
+        self._lock: Any = StagedLock(stage, "the lock")
+        self._alarm: Any = StagedEvent(stage)
         self._clock = lambda: stage.now
+        self._pause = self.pass_the_time
 
-    def start(self):
+    def start(self) -> None:
         if self.threads > 1:
             self.stage.enter("watch")
         super().start()
 
-    def _pause(self, seconds):
+    def pass_the_time(self, seconds: Any) -> None:
         self.stage.at("ticks", lazy=True)
         self.stage.now += seconds
 
-    # The constructor sets the ones that it uses otherwise.
-    _pause = property(lambda self, pause=_pause: lambda seconds: pause(self, seconds), lambda self, value: None)
-
-    def _watch(self):
+    def _watch(self) -> None:
         self.stage.perform("watch", super()._watch)
 
 
@@ -232,17 +252,17 @@ class StagedBaton(Baton):
 class Usual:
     """Each goes as far as it can."""
 
-    def choose(self, able, actors):
+    def choose(self, able: list[Actor], actors: dict[str, Actor]) -> Actor:
         return able[0]
 
 
 class Script:
     """One line after the other: an actor, and the point to which it goes and where it stops. Then as usual."""
 
-    def __init__(self, *lines):
+    def __init__(self, *lines: tuple[str, str]) -> None:
         self.lines = deque(lines)
 
-    def choose(self, able, actors):
+    def choose(self, able: list[Actor], actors: dict[str, Actor]) -> Actor:
         while self.lines:
             name, point = self.lines[0]
             actor = actors.get(name)
@@ -255,10 +275,10 @@ class Script:
 class Search:
     """All orders that differ from the usual one in at most so many choices, one performance after the other."""
 
-    def __init__(self, differences):
+    def __init__(self, differences: int) -> None:
         self.differences = differences
-        self.path = []
-        self.width = []
+        self.path: list[int] = []
+        self.width: list[int] = []
 
     def performances(self) -> Iterator[None]:
         while True:
@@ -272,7 +292,7 @@ class Search:
                 return
             self.path[-1] += 1
 
-    def choose(self, able, actors):
+    def choose(self, able: list[Actor], actors: dict[str, Actor]) -> Actor:
         if self.step == len(self.path):
             self.path.append(0)
             self.width.append(len(able) if self.differed < self.differences else 1)
@@ -288,13 +308,27 @@ class Search:
 class Work:
     """A task that tells where it runs; it may say beforehand that it blocks, and block until something is so."""
 
-    def __init__(self, name, route=None, *, until=None, takes=0.0, says_so=False, stops=False):
-        self.name, self.route = name, route or name
-        self.until, self.takes, self.says_so, self.stops = until, takes, says_so, stops
-        self.loop = None
-        self.by = None
+    loop: "Play"
 
-    def run(self):
+    def __init__(
+        self,
+        name: str,
+        route: str = "",
+        *,
+        until: Condition | None = None,
+        takes: float = 0.0,
+        says_so: bool = False,
+        stops: bool = False,
+    ) -> None:
+        self.name, self.kind = name, route or name
+        self.until, self.takes, self.says_so, self.stops = until, takes, says_so, stops
+        self.by: str | None = None
+
+    @property
+    def route(self) -> str:
+        return self.kind
+
+    def run(self) -> None:
         self.loop.begin(self)
         if self.says_so:
             self.loop.baton.will_block()
@@ -309,48 +343,54 @@ class Work:
 class Play:
     """A loop like `wsgiserver.loop`, without sockets: lists of what comes, and of what was done in which order."""
 
-    def __init__(self, director, *cohorts, threads=2, kind=StagedBaton, **options):
+    def __init__(
+        self, director: Director, *cohorts: Sequence[Work], threads: int = 2, kind: type[StagedBaton] = StagedBaton
+    ) -> None:
         self.stage = Stage(director)
-        self.crowds = []
-        self.baton = kind(self.stage, self.turn, threads, crowded=self.crowds.append, **options)
-        self.arriving = deque()
-        self.ready = deque()
-        self.unsent = deque()
+        self.crowds: list[bool] = []
+        self.baton = kind(self.stage, self.turn, threads, crowded=self.crowds.append)
+        self.arriving: deque[Sequence[Work]] = deque()
+        self.ready: deque[Work] = deque()
+        self.unsent: deque[Work] = deque()
         self.asleep = self.woken = False
         self.closing = True
-        self.leader = None
-        self.debt = []
-        self.all = []
-        self.begun = []
-        self.answered = []
+        self.leader: str | None = None
+        self.all: list[Work] = []
+        self.begun: list[str] = []
+        self.answered: list[str] = []
         self.running = 0
         for cohort in cohorts:
             self.arrive(*cohort)
 
-    def arrive(self, *works):
+    def arrive(self, *works: Work) -> None:
         for work in works:
             work.loop = self
         self.all += works
         self.arriving.append(works)
 
     @property
-    def hired(self):
+    def leads(self) -> str:
+        """The name of the thread that leads."""
+        assert self.baton._leader is not None
+        return self.baton._leader.name
+
+    @property
+    def hired(self) -> int:
         """How many threads the pool has had."""
         return len([thread for thread in self.stage.entered if thread != "watch"])
 
-    def done(self, name):
+    def done(self, name: str) -> Condition:
         """Say whether the answer to this one is written, in a form that can be waited for."""
         return lambda: name in self.answered
 
     # What the leader does.
 
-    def lead(self):
+    def lead(self) -> None:
         assert self.leader is None, "two lead"
-        self.leader = self.stage.actor.name
+        self.leader = self.stage.name
 
-    def turn(self):
+    def turn(self) -> bool:
         self.lead()
-        self.debt = list(self.unsent)
         self.write()
         while self.ready:
             work = self.ready.popleft()
@@ -364,29 +404,27 @@ class Play:
             return False
         self.asleep = True
         if not self.unsent:
-            self.stage.at("polls", ready=lambda: self.woken or self.arriving)
+            self.stage.at("polls", ready=lambda: self.woken or bool(self.arriving))
         self.asleep = self.woken = False
         if self.arriving:
             self.ready.extend(self.arriving.popleft())
         self.leader = None
         return True
 
-    def write(self):
+    def write(self) -> None:
         while self.unsent:
             self.answered.append(self.unsent.popleft().name)
-        self.debt = []
 
     # What a task does, on any thread.
 
-    def begin(self, work):
+    def begin(self, work: Work) -> None:
         assert work.by is None, "run twice"
-        assert not self.debt, "an answer is left lying while another call begins"
-        work.by = self.stage.actor.name
+        work.by = self.stage.name
         self.begun.append(work.name)
         self.running += 1
         assert self.running <= self.baton.threads
 
-    def end(self, work):
+    def end(self, work: Work) -> None:
         self.running -= 1
         self.unsent.append(work)
         self.stage.at("hands in")
@@ -395,7 +433,7 @@ class Play:
 
     # What the test does.
 
-    def perform(self):
+    def perform(self) -> "Play":
         """Begin, and go on until all is answered and all have gone."""
         try:
             self.baton.start()
@@ -408,7 +446,7 @@ class Play:
             self.close()
         return self
 
-    def go_on(self, *works):
+    def go_on(self, *works: Work) -> None:
         """Let these arrive, and go on until nobody can; begin, at first."""
         if self.baton._leader is None:
             self.closing = False
@@ -417,21 +455,21 @@ class Play:
             self.arrive(*works)
         self.stage.play()
 
-    def close(self):
+    def close(self) -> None:
         self.stage.close(self.baton._crew)
         assert self.baton.join(PATIENCE)
 
-    def where(self, name):
+    def where(self, name: str) -> str:
         return self.stage.actors[name].point
 
 
 @pytest.fixture
-def rehearse():
+def rehearse() -> Iterator[Rehearse]:
     """Make plays that are closed at the end, for tests that stop in the middle."""
-    plays = []
+    plays: list[Play] = []
 
-    def make(*args, **options):
-        plays.append(Play(*args, **options))
+    def make(director: Director, *cohorts: Sequence[Work], threads: int = 2) -> Play:
+        plays.append(Play(director, *cohorts, threads=threads))
         return plays[-1]
 
     yield make
@@ -442,13 +480,13 @@ def rehearse():
 # -- the usual course ----------------------------------------------------------------------------------------------
 
 
-def test_quick_tasks_run_on_the_leader_in_order():
+def test_quick_tasks_run_on_the_leader_in_order() -> None:
     play = Play(Usual(), [Work("a"), Work("b")], [Work("c")]).perform()
     assert [(work.name, work.by) for work in play.all] == [("a", "t-1"), ("b", "t-1"), ("c", "t-1")]
     assert play.crowds == []
 
 
-def test_the_loop_goes_on_without_a_call_that_blocks():
+def test_the_loop_goes_on_without_a_call_that_blocks() -> None:
     play = Play(Usual(), [Work("quick"), Work("slow"), Work("next")])
     play.all[1].until = play.done("next")
     play.perform()
@@ -457,7 +495,7 @@ def test_the_loop_goes_on_without_a_call_that_blocks():
     assert play.crowds == [True, False]
 
 
-def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called():
+def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:
     """DESIGN 4b: the new leader writes what is there to write, then goes on with the rest."""
     play = Play(Usual(), [Work("done"), Work("slow"), Work("next")])
     play.all[1].until = play.done("next")
@@ -465,7 +503,7 @@ def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_i
     assert play.answered[0] == "done"
 
 
-def test_a_route_that_blocked_goes_straight_to_a_worker():
+def test_a_route_that_blocked_goes_straight_to_a_worker() -> None:
     play = Play(Usual(), [Work("first", "r"), Work("second", "r"), Work("third", "r")], threads=4)
     for work in play.all:
         work.until = lambda: len(play.begun) == 3
@@ -474,7 +512,7 @@ def test_a_route_that_blocked_goes_straight_to_a_worker():
     assert play.baton._calls == 1
 
 
-def test_a_route_that_turned_out_quick_again_is_called_inline_again(rehearse):
+def test_a_route_that_turned_out_quick_again_is_called_inline_again(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("slow", "r", says_so=True))
     for n in range(5):
@@ -483,7 +521,7 @@ def test_a_route_that_turned_out_quick_again_is_called_inline_again(rehearse):
     assert play.baton._doubts == {}
 
 
-def test_a_route_that_is_slow_in_a_worker_stays_there(rehearse):
+def test_a_route_that_is_slow_in_a_worker_stays_there(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("first", "r", says_so=True))
     for n in range(9):
@@ -492,12 +530,12 @@ def test_a_route_that_is_slow_in_a_worker_stays_there(rehearse):
     assert play.baton._doubts == {"r": MOST_DOUBT}
 
 
-def test_other_routes_stay_inline():
+def test_other_routes_stay_inline() -> None:
     play = Play(Usual(), [Work("slow", "r", says_so=True), Work("quick", "s")]).perform()
     assert play.all[1].by == "t-2"
 
 
-def test_the_table_of_routes_is_bounded_and_forgets_the_oldest():
+def test_the_table_of_routes_is_bounded_and_forgets_the_oldest() -> None:
     baton = Baton(lambda: False, 2)
     for route in range(MOST_ROUTES + 10):
         baton._learn(route, blocked=True)
@@ -505,17 +543,19 @@ def test_the_table_of_routes_is_bounded_and_forgets_the_oldest():
     assert set(baton._doubts) == set(range(10, MOST_ROUTES + 10))
 
 
-def test_no_route_is_asked_for_while_none_is_in_doubt():
+def test_no_route_is_asked_for_while_none_is_in_doubt() -> None:
     class Routeless(Work):
-        route = property(lambda self: pytest.fail("asked"), lambda self, value: None)
+        @property
+        def route(self) -> str:
+            pytest.fail("asked")
 
     Play(Usual(), [Routeless("a"), Routeless("b")]).perform()
 
 
-def test_as_many_tasks_as_there_are_threads_run_at_once_and_the_rest_wait_in_order(rehearse):
+def test_as_many_tasks_as_there_are_threads_run_at_once_and_the_rest_wait_in_order(rehearse: Rehearse) -> None:
     play = rehearse(Usual(), threads=3)
-    allowed = []
-    works = [Work(f"w{n}", "r", until=lambda: allowed) for n in range(8)]
+    allowed: list[str] = []
+    works = [Work(f"w{n}", "r", until=lambda: bool(allowed)) for n in range(8)]
     play.go_on(*works)
     assert play.running == play.baton.busy == 3
     assert play.baton.waiting == 5
@@ -524,15 +564,15 @@ def test_as_many_tasks_as_there_are_threads_run_at_once_and_the_rest_wait_in_ord
     assert play.begun == [work.name for work in works]
 
 
-def test_the_loop_goes_on_while_every_thread_is_taken(rehearse):
+def test_the_loop_goes_on_while_every_thread_is_taken(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("a", until=lambda: False), Work("b", until=lambda: False))
     play.go_on(Work("c"))
     assert play.baton.waiting == 1
-    assert play.where(play.baton._leader.name) == "polls"
+    assert play.where(play.leads) == "polls"
 
 
-def test_at_rest_nobody_ticks(rehearse):
+def test_at_rest_nobody_ticks(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("a", says_so=True), Work("b"))
     assert play.where("watch") == "sleeps"
@@ -540,14 +580,14 @@ def test_at_rest_nobody_ticks(rehearse):
     assert play.where("t-1") == "waits for a job"
 
 
-def test_nobody_ticks_while_every_thread_blocks(rehearse):
+def test_nobody_ticks_while_every_thread_blocks(rehearse: Rehearse) -> None:
     """The watch looks after inline calls only, and there is none."""
     play = rehearse(Usual())
     play.go_on(Work("a", until=lambda: False), Work("b", until=lambda: False))
     assert play.where("watch") == "sleeps"
 
 
-def test_the_watch_wakes_when_there_is_work_again(rehearse):
+def test_the_watch_wakes_when_there_is_work_again(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("a"))
     assert play.where("watch") == "sleeps"
@@ -555,7 +595,7 @@ def test_the_watch_wakes_when_there_is_work_again(rehearse):
     assert play.answered == ["a", "b", "slow"]
 
 
-def test_workers_end_when_they_have_rested_and_others_begin_when_they_are_needed(rehearse):
+def test_workers_end_when_they_have_rested_and_others_begin_when_they_are_needed(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("a", says_so=True))
     assert set(play.stage.actors) == {"t-1", "t-2", "watch"}
@@ -566,7 +606,7 @@ def test_workers_end_when_they_have_rested_and_others_begin_when_they_are_needed
     assert set(play.stage.actors) == {"t-2", "t-3", "watch"}
 
 
-def test_the_worker_that_rested_last_is_woken_first(rehearse):
+def test_the_worker_that_rested_last_is_woken_first(rehearse: Rehearse) -> None:
     """So that the others can rest for long enough to end."""
     play = rehearse(Usual(), threads=4)
     play.go_on(*(Work(name, "r", until=lambda: len(play.begun) >= 3) for name in "abc"))
@@ -578,7 +618,7 @@ def test_the_worker_that_rested_last_is_woken_first(rehearse):
 # -- saying so beforehand ------------------------------------------------------------------------------------------
 
 
-def test_a_task_that_says_it_will_block_hands_the_loop_over_at_once():
+def test_a_task_that_says_it_will_block_hands_the_loop_over_at_once() -> None:
     play = Play(Usual(), [Work("slow", says_so=True), Work("next")])
     play.all[0].until = play.done("next")
     play.perform()
@@ -586,9 +626,9 @@ def test_a_task_that_says_it_will_block_hands_the_loop_over_at_once():
     assert not any("ticks" in line for line in play.stage.story[: play.stage.story.index("t-1 blocks")])
 
 
-def test_saying_so_twice_hands_over_once():
+def test_saying_so_twice_hands_over_once() -> None:
     class Twice(Work):
-        def run(self):
+        def run(self) -> None:
             self.loop.baton.will_block()
             super().run()
 
@@ -596,12 +636,12 @@ def test_saying_so_twice_hands_over_once():
     assert play.hired == 2
 
 
-def test_saying_so_on_a_worker_does_nothing():
+def test_saying_so_on_a_worker_does_nothing() -> None:
     play = Play(Usual(), [Work("a", "r", says_so=True)], [Work("b", "r", says_so=True)]).perform()
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
 
 
-def test_saying_so_outside_of_any_task_does_nothing():
+def test_saying_so_outside_of_any_task_does_nothing() -> None:
     play = Play(Usual(), [Work("a")])
     play.baton.will_block()
     play.perform()
@@ -614,22 +654,22 @@ def test_saying_so_outside_of_any_task_does_nothing():
 WATCH_HAS_SEEN_IT = ("watch", "takes the lock")
 
 
-def slow_and_next(*lines, **options):
+def slow_and_next(*lines: tuple[str, str], kind: type[StagedBaton] = StagedBaton) -> Play:
     """Play a call that ends by itself, then a quick one, in the order that the script forces."""
     script = Script(("t-1", "blocks"), WATCH_HAS_SEEN_IT, *lines)
     works = [Work("slow", "slow", until=always), Work("next", "next"), Work("last", "last")]
-    play = Play(script, works, **options).perform()
+    play = Play(script, works, kind=kind).perform()
     assert not script.lines, f"never came to {script.lines[0]}"
     return play
 
 
-def test_a_leader_that_is_back_before_the_watch_looks_leads_on():
+def test_a_leader_that_is_back_before_the_watch_looks_leads_on() -> None:
     play = slow_and_next(("t-1", "tries for baton t-1"), ("t-1", "reads _calls"), ("watch", "ticks"))
-    assert play.baton._leader.name == "t-1"
+    assert play.leads == "t-1"
     assert play.hired == 1
 
 
-def test_a_leader_that_is_back_while_the_watch_looks_for_an_heir_leads_on_and_the_heir_rests():
+def test_a_leader_that_is_back_while_the_watch_looks_for_an_heir_leads_on_and_the_heir_rests() -> None:
     play = slow_and_next(
         ("watch", "looks at baton t-1"),
         ("watch", "reads _calls"),
@@ -637,40 +677,40 @@ def test_a_leader_that_is_back_while_the_watch_looks_for_an_heir_leads_on_and_th
         ("t-1", "reads _calls"),
         ("watch", "ticks"),
     )
-    assert play.baton._leader.name == "t-1"
+    assert play.leads == "t-1"
     assert play.hired == 2
     assert play.baton._doubts == {}
 
 
-def test_a_leader_that_comes_just_too_late_becomes_a_worker():
+def test_a_leader_that_comes_just_too_late_becomes_a_worker() -> None:
     play = slow_and_next(
         ("t-1", "tries for baton t-1"),
         ("watch", "tries for baton t-1"),
         ("watch", "ticks"),
         ("t-1", "takes the lock"),
     )
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
     assert play.all[1].by == "t-2"
     assert play.baton._doubts == {"slow": 4}
 
 
-def test_a_leader_that_comes_before_its_heir_has_begun_finds_the_baton_gone():
+def test_a_leader_that_comes_before_its_heir_has_begun_finds_the_baton_gone() -> None:
     play = slow_and_next(("watch", "ticks"), ("t-1", "waits for a job"), ("t-2", "waits for a job"))
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
 
 
-def test_a_leader_that_comes_while_its_heir_has_laid_down_the_baton_does_not_take_it():
+def test_a_leader_that_comes_while_its_heir_has_laid_down_the_baton_does_not_take_it() -> None:
     """With one lock for all leaders it would, and lead again in the middle of a turn that is no longer its own."""
     play = slow_and_next(
         ("watch", "ticks"),
         ("t-2", "tries for baton t-2"),
         ("t-1", "waits for a job"),
     )
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
     assert [work.by for work in play.all] == ["t-1", "t-2", "t-2"]
 
 
-def test_a_watch_that_takes_the_baton_from_the_next_call_hands_it_on_and_blames_nobody():
+def test_a_watch_that_takes_the_baton_from_the_next_call_hands_it_on_and_blames_nobody() -> None:
     play = slow_and_next(
         ("watch", "tries for baton t-1"),
         ("t-1", "tries for baton t-1"),
@@ -678,20 +718,20 @@ def test_a_watch_that_takes_the_baton_from_the_next_call_hands_it_on_and_blames_
         ("t-1", "hands in"),
         ("watch", "ticks"),
     )
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
     assert play.baton._doubts == {}
     assert [work.by for work in play.all] == ["t-1", "t-1", "t-2"]
 
 
-def test_a_watch_that_comes_when_the_loop_was_handed_over_already_does_nothing():
+def test_a_watch_that_comes_when_the_loop_was_handed_over_already_does_nothing() -> None:
     script = Script(("t-1", "takes the lock"), WATCH_HAS_SEEN_IT, ("t-1", "blocks"), ("watch", "ticks"))
     play = Play(script, [Work("slow", says_so=True, until=always), Work("next")]).perform()
     assert not script.lines
     assert play.hired == 2
-    assert play.baton._leader.name == "t-2"
+    assert play.leads == "t-2"
 
 
-def test_a_task_that_says_so_when_the_watch_was_quicker_does_nothing():
+def test_a_task_that_says_so_when_the_watch_was_quicker_does_nothing() -> None:
     script = Script(("t-1", "takes the lock"), WATCH_HAS_SEEN_IT, ("watch", "ticks"))
     play = Play(script, [Work("slow", says_so=True, until=always), Work("next")]).perform()
     assert not script.lines
@@ -706,7 +746,7 @@ def test_a_task_that_says_so_when_the_watch_was_quicker_does_nothing():
     "watch_stops_at",
     ["ticks", "reads _calls", "looks at baton t-1", "writes _asleep", "sleeps"],
 )
-def test_no_call_goes_unwatched_while_the_watch_goes_to_sleep(watch_stops_at, leader_stops_at):
+def test_no_call_goes_unwatched_while_the_watch_goes_to_sleep(watch_stops_at: str, leader_stops_at: str) -> None:
     """Whatever the watch sees of a call that begins, it is awake when the call blocks."""
     script = Script(("watch", watch_stops_at), ("t-1", leader_stops_at), ("watch", "sleeps"))
     play = Play(script, [Work("slow"), Work("next")])
@@ -714,22 +754,22 @@ def test_no_call_goes_unwatched_while_the_watch_goes_to_sleep(watch_stops_at, le
     play.perform()
 
 
-def held_up(ticks, **options):
+def held_up(ticks: int, kind: type[StagedBaton] = StagedBaton) -> Play:
     """Play a leader that has counted a call, but is held up for so many ticks before it lays the baton down."""
     passing = [("watch", "ticks"), ("watch", "reads _calls")] * ticks
     script = Script(("t-1", "lays baton t-1 down"), *passing, ("t-1", "blocks"))
-    play = Play(script, [Work("slow"), Work("next")], **options)
+    play = Play(script, [Work("slow"), Work("next")], kind=kind)
     play.all[0].until = play.done("next")
     return play.perform()
 
 
 @pytest.mark.parametrize("ticks", range(6))
-def test_no_call_goes_unwatched_when_the_leader_is_held_up_before_it_lays_the_baton_down(ticks):
+def test_no_call_goes_unwatched_when_the_leader_is_held_up_before_it_lays_the_baton_down(ticks: int) -> None:
     """The watch may have counted the call before it is laid open to it, and have gone to sleep over that."""
     held_up(ticks)
 
 
-def test_a_worker_that_is_given_a_job_when_its_rest_is_over_does_it(rehearse):
+def test_a_worker_that_is_given_a_job_when_its_rest_is_over_does_it(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("a", "r", says_so=True))
     play.stage.director = script = Script(("t-2", "takes the lock"), ("t-1", "takes the lock"), ("t-2", "polls"))
@@ -740,7 +780,7 @@ def test_a_worker_that_is_given_a_job_when_its_rest_is_over_does_it(rehearse):
 
 
 @pytest.mark.parametrize("worker_first", [True, False])
-def test_a_task_is_not_forgotten_when_a_worker_goes_to_rest_as_it_is_queued(worker_first):
+def test_a_task_is_not_forgotten_when_a_worker_goes_to_rest_as_it_is_queued(worker_first: bool) -> None:
     both = [("t-1", "takes the lock"), ("t-2", "takes the lock")]
     order = [("t-1", "waits for a job"), ("t-2", "polls")]
     script = Script(("t-2", "takes the lock"), *both, *(order if worker_first else reversed(order)))
@@ -752,7 +792,7 @@ def test_a_task_is_not_forgotten_when_a_worker_goes_to_rest_as_it_is_queued(work
 
 
 @pytest.mark.parametrize("point", ["looks at baton t-1", "reads _calls", "tries for baton t-1"])
-def test_nobody_is_kept_waiting_when_the_baton_is_stopped_during_a_hand_over(rehearse, point):
+def test_nobody_is_kept_waiting_when_the_baton_is_stopped_during_a_hand_over(rehearse: Rehearse, point: str) -> None:
     script = Script(("t-1", "blocks"), WATCH_HAS_SEEN_IT, ("watch", point), ("t-1", "tries for"), ("watch", "ticks"))
     play = rehearse(script)
     play.go_on(Work("slow", until=always, stops=True))
@@ -762,31 +802,31 @@ def test_nobody_is_kept_waiting_when_the_baton_is_stopped_during_a_hand_over(reh
 # -- all orders near the usual one ---------------------------------------------------------------------------------
 
 
-def a_slow_call_among_quick_ones(director, **options):
-    play = Play(director, [Work("a"), Work("slow"), Work("b")], [Work("c")], **options)
+def a_slow_call_among_quick_ones(director: Director, kind: type[StagedBaton] = StagedBaton) -> Play:
+    play = Play(director, [Work("a"), Work("slow"), Work("b")], [Work("c")], kind=kind)
     play.all[1].until = play.done("b")
     return play
 
 
-def two_slow_calls_and_a_queue(director):
+def two_slow_calls_and_a_queue(director: Director) -> Play:
     play = Play(director, [Work("slow"), Work("a", "r"), Work("b", "r"), Work("c")])
     play.all[0].until = play.done("c")
     play.baton._doubts["r"] = MOST_DOUBT
     return play
 
 
-def tasks_that_say_so(director):
+def tasks_that_say_so(director: Director) -> Play:
     return Play(director, [Work("a", says_so=True), Work("b", says_so=True)])
 
 
-def workers_that_rest_at_once(director):
+def workers_that_rest_at_once(director: Director) -> Play:
     play = Play(director, [Work("a", "r"), Work("b", says_so=True)])
     play.baton._doubts["r"] = MOST_DOUBT
     play.stage.rested.update(f"t-{n}" for n in range(1, 20))
     return play
 
 
-def threads_that_cannot_be_had(director):
+def threads_that_cannot_be_had(director: Director) -> Play:
     play = Play(director, [Work("a", "r"), Work("b", says_so=True), Work("c")])
     play.baton._doubts["r"] = MOST_DOUBT
     refusals = iter([False, True, False, True, False])
@@ -794,7 +834,7 @@ def threads_that_cannot_be_had(director):
     return play
 
 
-def perform_all(rehearsal, differences):
+def perform_all(rehearsal: Rehearsal, differences: int) -> int:
     """Perform it in all orders with so many differences to the usual one; return how many these were."""
     search = Search(differences)
     performances = 0
@@ -819,7 +859,7 @@ def perform_all(rehearsal, differences):
         threads_that_cannot_be_had,
     ],
 )
-def test_every_order_near_the_usual_one_keeps_the_guarantees(rehearsal):
+def test_every_order_near_the_usual_one_keeps_the_guarantees(rehearsal: Rehearsal) -> None:
     """One leader at a time, no task twice or never, no answer left lying, never too many at once, all end."""
     assert perform_all(rehearsal, differences=2) > 1000
 
@@ -828,7 +868,7 @@ class OneLockForAll(StagedBaton):
     """Wrong: a leader that was too late takes the baton of its heir."""
 
     class _worker(StagedWorker):  # noqa: N801
-        def __init__(self, pool, name):
+        def __init__(self, pool: StagedBaton, name: str) -> None:
             super().__init__(pool, name)
             self.baton = pool.__dict__.setdefault("the_only_one", self.baton)
 
@@ -836,7 +876,7 @@ class OneLockForAll(StagedBaton):
 class LooksAfterTheWatchFirst(StagedBaton):
     """Wrong: the watch goes to sleep between the look and the call."""
 
-    def call(self, task):
+    def call(self, task: Task) -> bool:
         self._task = task
         self._calls += 1
         if self._asleep:
@@ -849,22 +889,22 @@ class LooksAfterTheWatchFirst(StagedBaton):
 class PutsTheBatonBack(StagedBaton):
     """Wrong: takes the baton before it has an heir, finds none, and puts it back."""
 
-    def _hand_on(self, call):
+    def _hand_on(self, call: int) -> None:
         if self._baton.acquire(False):
             self._baton.release()
 
 
-def test_the_search_finds_a_leader_that_takes_the_baton_of_its_heir():
+def test_the_search_finds_a_leader_that_takes_the_baton_of_its_heir() -> None:
     with pytest.raises(AssertionError):
         perform_all(lambda director: a_slow_call_among_quick_ones(director, kind=OneLockForAll), differences=2)
 
 
-def test_a_call_goes_unwatched_when_the_leader_looks_after_the_watch_first():
+def test_a_call_goes_unwatched_when_the_leader_looks_after_the_watch_first() -> None:
     with pytest.raises(AssertionError):
         held_up(3, kind=LooksAfterTheWatchFirst)
 
 
-def test_nobody_leads_when_the_watch_puts_the_baton_back():
+def test_nobody_leads_when_the_watch_puts_the_baton_back() -> None:
     with pytest.raises(AssertionError):
         slow_and_next(("watch", "lays baton t-1 down"), ("t-1", "takes the lock"), kind=PutsTheBatonBack)
 
@@ -873,69 +913,75 @@ def test_nobody_leads_when_the_watch_puts_the_baton_back():
 
 
 class Errand:
-    def __init__(self, act, route="r"):
-        self.run, self.route = act, route
+    def __init__(self, act: Callable[[], object], route: str = "r") -> None:
+        self.act, self.kind = act, route
+
+    @property
+    def route(self) -> str:
+        return self.kind
+
+    def run(self) -> None:
+        self.act()
 
 
 class Errands:
     """A loop that is over when all errands are given out; they may add others."""
 
-    def __init__(self, *acts, threads=2, kind=Baton, **options):
-        self.todo = deque(acts)
-        self.baton = kind(self.turn, threads, **options)
+    def __init__(self, *errands: Errand, threads: int = 2, **options: Any) -> None:
+        self.todo = deque(errands)
+        self.baton = Baton(self.turn, threads, **options)
 
-    def turn(self):
+    def turn(self) -> bool:
         while self.todo:
-            act = self.todo.popleft()
-            if not self.baton.call(act if isinstance(act, Errand) else Errand(act)):
+            if not self.baton.call(self.todo.popleft()):
                 return False
         return False
 
-    def run(self):
+    def run(self) -> None:
         self.baton.start()
         assert self.baton.join(PATIENCE)
-        return self
 
 
-def names_of_threads(prefix):
+def names_of_threads(prefix: str) -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)]
 
 
-def test_a_call_that_blocks_is_left_behind():
+def test_a_call_that_blocks_is_left_behind() -> None:
     answered = threading.Event()
-    waited = []
-    Errands(lambda: waited.append(answered.wait(PATIENCE)), Errand(answered.set, "other")).run()
+    waited: list[bool] = []
+    Errands(Errand(lambda: waited.append(answered.wait(PATIENCE))), Errand(answered.set, "other")).run()
     assert waited == [True]
 
 
-def test_as_many_calls_run_at_once_as_there_are_threads():
+def test_as_many_calls_run_at_once_as_there_are_threads() -> None:
     meeting = threading.Barrier(5)
-    Errands(*[lambda: meeting.wait(PATIENCE)] * 10, threads=5).run()
+    Errands(*[Errand(lambda: meeting.wait(PATIENCE))] * 10, threads=5).run()
 
 
-def test_with_one_thread_everything_runs_on_it_and_nothing_watches():
-    where, names = [], []
+def test_with_one_thread_everything_runs_on_it_and_nothing_watches() -> None:
+    where: list[Thread] = []
+    names: list[str] = []
 
-    def act():
+    def act() -> None:
         where.append(current_thread())
         errands.baton.will_block()
         names.extend(names_of_threads("alone"))
 
-    errands = Errands(act, act, act, threads=1, name="alone", tick=0.0001)
+    errands = Errands(*[Errand(act)] * 3, threads=1, name="alone", tick=0.0001)
     errands.run()
     assert len(set(where)) == 1
     assert set(names) == {"alone-1"}
 
 
-def test_the_end_of_the_loop_lets_workers_finish_and_ends_all_threads():
+def test_the_end_of_the_loop_lets_workers_finish_and_ends_all_threads() -> None:
     over = threading.Event()
-    done = []
+    done: list[str] = []
 
-    def act():
+    def act() -> None:
         over.wait(PATIENCE)
         done.append("done")
 
-    errands = Errands(*[act] * 7, threads=3, name="ending")
+    errands = Errands(*[Errand(act)] * 7, threads=3, name="ending")
     errands.todo.append(Errand(lambda: None, "last"))
     errands.baton.start()
     assert not errands.baton.join(0.01)
@@ -945,36 +991,37 @@ def test_the_end_of_the_loop_lets_workers_finish_and_ends_all_threads():
     assert names_of_threads("ending") == []
 
 
-def test_stopping_again_or_after_the_end_does_nothing():
-    errands = Errands(lambda: None).run()
+def test_stopping_again_or_after_the_end_does_nothing() -> None:
+    errands = Errands(Errand(lambda: None))
+    errands.run()
     errands.baton.stop()
     errands.baton.stop()
     assert errands.baton.join(0)
 
 
-def test_a_worker_ends_when_it_has_rested_while_the_loop_goes_on():
+def test_a_worker_ends_when_it_has_rested_while_the_loop_goes_on() -> None:
     seen = threading.Event()
-    workers = []
+    workers: list[Thread] = []
 
-    def slow():
+    def slow() -> None:
         workers.append(current_thread())
         errands.baton.will_block()
 
-    def watch_it_end():
+    def watch_it_end() -> None:
         workers[0].join(PATIENCE)
         if not workers[0].is_alive():
             seen.set()
 
-    errands = Errands(slow, Errand(watch_it_end, "other"), rest=0.01)
+    errands = Errands(Errand(slow), Errand(watch_it_end, "other"), rest=0.01)
     errands.run()
     assert seen.is_set()
 
 
-def test_a_turn_that_raises_ends_everything_and_is_reported(monkeypatch):
-    reports = []
+def test_a_turn_that_raises_ends_everything_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[BaseException | None] = []
     monkeypatch.setattr(threading, "excepthook", lambda report: reports.append(report.exc_value))
 
-    def turn():
+    def turn() -> bool:
         raise LookupError("the loop is broken")
 
     baton = Baton(turn, 2)
@@ -984,10 +1031,10 @@ def test_a_turn_that_raises_ends_everything_and_is_reported(monkeypatch):
 
 
 @pytest.mark.parametrize("refused", ["refused-1", "refused-watch"])
-def test_start_raises_when_there_is_no_thread_to_begin_with(monkeypatch, refused):
+def test_start_raises_when_there_is_no_thread_to_begin_with(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
     start = Thread.start
 
-    def refuse(thread):
+    def refuse(thread: Thread) -> None:
         if thread.name == refused:
             raise RuntimeError("can't start new thread")
         start(thread)
@@ -999,14 +1046,17 @@ def test_start_raises_when_there_is_no_thread_to_begin_with(monkeypatch, refused
     assert baton.join(PATIENCE)
 
 
-def test_a_wild_mixture_is_done_once_each_and_never_too_many_at_once():
+def test_a_wild_mixture_is_done_once_each_and_never_too_many_at_once() -> None:
     """Quick ones, sleepers, computers, those that say so; the tick is so short that the loop often changes hands."""
     dice = random.Random(4)
     lock = threading.Lock()
-    done, crowds, running, most = [], [], set(), 0
+    done: list[int] = []
+    crowds: list[bool] = []
+    running: set[int] = set()
+    most = 0
 
-    def errand(number, kind):
-        def act():
+    def errand(number: int, kind: str) -> Errand:
+        def act() -> None:
             nonlocal most
             with lock:
                 running.add(number)
