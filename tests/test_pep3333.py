@@ -84,6 +84,11 @@ def shape(body: Any) -> str:
     return f"{body.func.__name__}{body.args}" if isinstance(body, partial) else repr(body)
 
 
+def kind(value: Any) -> str:
+    """Name a parameter by its type."""
+    return type(value).__name__
+
+
 def app(function: Callable[..., Any]) -> Callable[..., Any]:
     """Mark an application within a test: it says nothing but "200 OK" and what the function makes of ``write``."""
 
@@ -226,7 +231,7 @@ def test_a_body_without_start_response_is_a_500(body: Iterable[bytes]) -> None:
     assert usable(client)
 
 
-@pytest.mark.parametrize("body", [None, 7, "hello", b"hello", object()], ids=repr)
+@pytest.mark.parametrize("body", [None, 7, "hello", b"hello", object()], ids=kind)
 def test_what_is_no_iterable_of_bytes_is_a_500(body: Any) -> None:
     client = Client(answering(body))
     assert client.send(GET).startswith(FAILED)
@@ -804,7 +809,7 @@ def test_close_may_not_write_either() -> None:
     assert "after the response had ended" in client.log
 
 
-@pytest.mark.parametrize("piece", ["text", bytearray(b"a"), memoryview(b"a"), None, 7, [b"a"]], ids=repr)
+@pytest.mark.parametrize("piece", ["text", bytearray(b"a"), memoryview(b"a"), None, 7, [b"a"]], ids=kind)
 @pytest.mark.parametrize(
     "make",
     [lambda piece: [piece], lambda piece: iter([piece]), lambda piece: [piece, b"a"], lambda piece: iter([b"", piece])],
@@ -1043,7 +1048,7 @@ def test_server_can_be_switched_off() -> None:
 ERRORS = [RuntimeError("a secret"), SystemExit("a secret"), KeyboardInterrupt("a secret"), GeneratorExit("a secret")]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ERRORS, ids=kind)
 @pytest.mark.parametrize("where", ["call", "call-after-start", "first-next", "after-an-empty-piece", "sized", "iter"])
 def test_raising_before_the_first_byte_is_a_short_500(where: str, error: BaseException) -> None:
     """The traceback goes to wsgi.errors and nowhere else, and the connection stays usable."""
@@ -1077,7 +1082,7 @@ def test_raising_before_the_first_byte_is_a_short_500(where: str, error: BaseExc
     assert usable(client)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ERRORS, ids=kind)
 def test_raising_after_the_first_byte_cuts_the_chunked_response(error: BaseException) -> None:
     """The connection is closed without the last chunk, so that the client can see that it was cut."""
     client = Client(answering(Body(b"a", error, b"b")))
