@@ -249,6 +249,24 @@ def test_a_length_that_cannot_be_told_is_not_needed() -> None:
     assert ask(GET, answering(Unsized(b"a", b"b"))) == head + chunks(b"a", b"b")
 
 
+def test_a_wrapper_that_passes_attributes_on_has_no_length_of_its_own() -> None:
+    """len() looks at the type: such a wrapper may give more pieces than what it wraps."""
+
+    class Wrapper:
+        def __init__(self, wrapped: list[bytes]) -> None:
+            self.wrapped = wrapped
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.wrapped, name)
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self.wrapped
+            yield b"and more"
+
+    head = response("200 OK", after=["Transfer-Encoding: chunked"])
+    assert ask(GET, answering(Wrapper([b"a"]))) == head + chunks(b"a", b"and more")
+
+
 def test_nothing_but_iter_len_and_close_is_asked_of_the_iterable() -> None:
     """Servers must not directly use any other attributes of the iterable."""
 
@@ -1378,11 +1396,19 @@ def test_a_file_that_reads_otherwise_than_the_system_is_read(path: Path, module:
     assert descriptors_of(path) == 0
 
 
-def test_a_temporary_file_leaves_too(tmp_path: Path) -> None:
-    file = tempfile.NamedTemporaryFile(dir=tmp_path)  # noqa: SIM115 - the server closes it
-    file.write(DATA)
-    file.seek(0)
-    assert ask(GET, Opened(file)).endswith(b"\r\n\r\n" + DATA)
+def test_an_unnamed_temporary_file_leaves_from_its_position() -> None:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
+    file.write(b"0123456789")
+    file.seek(4)
+    assert ask(GET, Opened(file)) == response("200 OK", after=["Content-Length: 6"], body=b"456789")
+    assert file.closed
+
+
+def test_a_named_temporary_file_leaves_too() -> None:
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - the server closes it
+    file.write(b"0123456789")
+    file.seek(4)
+    assert b"456789" in ask(GET, Opened(file)).partition(b"\r\n\r\n")[2]
     assert file.closed
 
 
