@@ -777,6 +777,8 @@ def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: 
 
 
 def test_a_client_that_takes_its_response_slowly_is_waited_for(house: Any, join: Any) -> None:
+    """Though so slowly that the system, which waits until half its buffer is free, never calls the socket writable."""
+
     def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
         return [b"x" * 3_000_000]
