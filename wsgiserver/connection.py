@@ -112,7 +112,7 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_continued", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader",
         "abrupt", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
     )  # fmt: skip
 
@@ -133,7 +133,6 @@ class Connection:
         # -- one request and its response
         self.exchange: Exchange | None = None
         self._body: IO[bytes] | None = None
-        self._continued = False
         # What is to leave: bytes, then a part of a file.
         self._out: bytes | memoryview = b""
         self._file: FilePart | None = None
@@ -184,7 +183,12 @@ class Connection:
                         self._enter(State.HEAD, now)
                     return False
                 self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
-            if not reader.complete and not self._read_body(exchange, now):
+                if request.fields.expect and request.minor and not reader.complete and not reader.pending:
+                    # RFC 9110 section 10.1.1: the client waits for leave to send the body.
+                    self._out = CONTINUE
+                    self._hand_in(self)
+            if not reader.complete and not self._read_body(exchange):
+                self._enter(State.BODY, now)
                 return False
         except BadRequest as bad:
             self._refuse(bad, now)
@@ -192,32 +196,20 @@ class Connection:
         self.state = State.ANSWERING
         return True
 
-    def _read_body(self, exchange: Exchange, now: float) -> bool:
+    def _read_body(self, exchange: Exchange) -> bool:
         """Put away what came of the body; True when it is whole."""
         data = self._reader.read_body()
         whole = self._reader.complete
         if data:
             exchange.body_received += len(data)
-            self._store(data, whole)
-        if whole:
-            if self._body is not None:
-                self._body.seek(0)
-            return True
-        self._enter(State.BODY, now)
-        if not self._continued and exchange.request.fields.expect and exchange.request.minor:
-            self._continued = True
-            if not exchange.body_received and not self._reader.pending:
-                # RFC 9110 section 10.1.1: it waits for leave to send the body.
-                self._out = CONTINUE
-                self._hand_in(self)
-        return False
+            self._store(data)
+        if whole and self._body is not None:
+            self._body.seek(0)
+        return whole
 
-    def _store(self, data: bytes, whole: bool) -> None:
+    def _store(self, data: bytes) -> None:
         """Keep a piece of the body in memory, and past ``buffer_body`` octets in an unnamed temporary file."""
         if self._body is None:
-            if whole:
-                self._body = BytesIO(data)
-                return
             self._body = BytesIO()
         body = self._body
         if type(body) is BytesIO and body.tell() + len(data) > self.site.settings.buffer_body:
@@ -283,6 +275,7 @@ class Connection:
         view = memoryview(data)[sent:]
         while len(view) > settings.buffer_response:
             if not self._wait_writable(settings.timeout_send):
+                self._out = b""
                 self.abrupt = True
                 raise ClientGone(f"the client read nothing for {settings.timeout_send:g} seconds")
             view = view[self._try_send(view) :]
@@ -323,10 +316,11 @@ class Connection:
         else:
             self._out = memoryview(body)[sent - len(head) :]
 
-    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int) -> None:
+    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int, *, short: bool) -> None:
         """Lay down a head and a part of an open file; the descriptor is closed when it has left."""
         self._out = bytes(self._out) + head
         self._file = FilePart(descriptor, offset, count)
+        self._cut = short
         self._hand_in(self)
 
     def cut(self, *, abrupt: bool) -> None:
@@ -396,7 +390,6 @@ class Connection:
         """Finish an exchange whose response has left, and go on as it says; see ``flush``."""
         self._observe(exchange, now, complete=not self._cut)
         self.exchange = None
-        self._continued = False
         if self._cut:
             self.state = State.CLOSED
             return False
@@ -412,7 +405,7 @@ class Connection:
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
-        if not exchange.request.keep_alive and not self._reader.pending:
+        if not exchange.request.keep_alive and self._reader.complete and not self._reader.pending:
             self.close()  # the client asked for it, and sends no more
             return
         self.stream.shut()

@@ -76,7 +76,9 @@ class Site:
 
     def report(self, message: str, error: BaseException | None = None) -> None:
         """Write one message about an application, and a traceback where there is one, to ``errors``."""
-        if error is not None and not isinstance(error, BadResponse):
+        if isinstance(error, BadResponse):
+            message += f": {error}"
+        elif error is not None:
             # Loaded for the first error only: it takes longer to import than the whole server.
             import traceback
 
@@ -98,8 +100,8 @@ class Channel(Protocol):
     def lay(self, head: bytes, body: bytes = b"") -> None:
         """Lay down the last bytes of the response. The loop lets them leave; the exchange has ended."""
 
-    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int) -> None:
-        """Lay down a head and ``count`` octets of an open file, from ``offset`` on."""
+    def lay_file(self, head: bytes, descriptor: int, offset: int, count: int, *, short: bool) -> None:
+        """Lay down a head and ``count`` octets of an open file, from ``offset`` on; ``short`` of what was promised."""
 
     def cut(self, *, abrupt: bool) -> None:
         """Close the connection behind what was sent; ``abrupt`` where only a reset shows that bytes are missing."""
@@ -295,14 +297,16 @@ class Exchange:
         promised = self.length
         if promised is not None and promised < count:
             count = promised
-        if promised is not None and promised > count:
+        short = promised is not None and promised > count
+        if short:
             self.keep_alive = False
-            self.report(f"the file has {count} octets, its Content-Length says {promised}")
+            self.error = BadResponse(f"the file has {count} octets, its Content-Length says {promised}")
+            self.report("the response is too short", self.error)
         if self._framing is Framing.NONE:
-            count = 0
+            count, short = 0, False
         self.body_sent = count
         self._state = State.ENDED
-        self._channel.lay_file(head, descriptor, offset, count)
+        self._channel.lay_file(head, descriptor, offset, count, short=short)
 
     def cut(self, error: BaseException) -> None:
         """End a response that cannot be completed: the connection is closed behind what has left."""

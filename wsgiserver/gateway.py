@@ -4,13 +4,13 @@ Whatever the application does, ``run`` returns: the response has ended, ``close(
 stands in the error stream. The loop then lets the bytes leave.
 """
 
+import io
 import os
 import stat
 from collections.abc import Iterable
 
 from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import Application, ClientGone, Environ, Exchange
-from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure
 
 
@@ -35,8 +35,7 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
     """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
     if type(result) is FileWrapper and _deliver_file(result, exchange):
         return
-    length = getattr(result, "__len__", None)  # a try would cost the many that have none 1 µs
-    if length is not None and length() == 1:
+    if _length(result) == 1:
         # The length of the whole is known, so that it can be told (PEP 3333, "Handling the Content-Length Header").
         for data in result:
             exchange.finish(data)
@@ -49,27 +48,45 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
     exchange.finish()
 
 
+def _length(result: Iterable[bytes]) -> int | None:
+    """Give what ``len()`` says, where it says anything; asking the type first saves the many that have none 1 µs."""
+    if not hasattr(type(result), "__len__"):
+        return None
+    try:
+        return len(result)  # type: ignore[arg-type]  # it has one, as was just seen
+    except Exception:
+        return None
+
+
 def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
     """Hand a regular file over to be sent by the kernel; False where that cannot be, so that it is read instead."""
     if exchange.begun or not exchange.takes_files:
         return False
-    try:
-        descriptor = wrapper.filelike.fileno()
-        status = os.fstat(descriptor)
-        offset = wrapper.filelike.tell()
-    except (AttributeError, OSError, ValueError):
-        return False  # no file of the system's: a BytesIO, a pipe, a socket
-    if not stat.S_ISREG(status.st_mode):
+    file = wrapper.filelike
+    # Others have a descriptor too, but read otherwise than the system does: a gzip file, say.
+    if not isinstance(file, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
         return False
-    # The application may close its file at once; the duplicate lives until the last octet has left.
-    exchange.finish_file(os.dup(descriptor), offset, max(status.st_size - offset, 0))
+    try:
+        status = os.fstat(file.fileno())
+        offset = file.tell()
+        # The application may close its file at once; the duplicate lives until the last octet has left.
+        descriptor = os.dup(file.fileno())
+    except (OSError, ValueError):
+        return False  # a pipe, a closed file; reading will tell
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        return False
+    try:
+        exchange.finish_file(descriptor, offset, max(status.st_size - offset, 0))
+    except BaseException:
+        os.close(descriptor)
+        raise
     return True
 
 
 def _fail(exchange: Exchange, error: BaseException) -> None:
     """Answer 500 where nothing has left yet, else cut the response; tell the developer in both cases."""
-    what = str(error) if isinstance(error, BadResponse) else "the application failed"
-    exchange.report(what, error)
+    exchange.report("the application failed", error)
     if exchange.begun:
         exchange.cut(error)
         return
@@ -80,9 +97,9 @@ def _fail(exchange: Exchange, error: BaseException) -> None:
 
 
 def _close(result: Iterable[bytes] | None, exchange: Exchange) -> None:
-    close = getattr(result, "close", None)
-    if close is not None:
-        try:
+    try:
+        close = getattr(result, "close", None)
+        if close is not None:
             close()
-        except BaseException as error:
-            exchange.report("close() of the response failed", error)
+    except BaseException as error:
+        exchange.report("close() of the response failed", error)

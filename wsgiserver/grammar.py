@@ -27,6 +27,7 @@ FIELD_LINE: Final = re.compile(rb"(" + TOKEN + rb"):[ \t]*+(" + FIELD_VALUE + rb
 
 # What ends a line, or may not stand in one (RFC 9112 section 2.2; NUL: RFC 9110 section 5.5).
 LINE_BREAK: Final = re.compile(rb"[\r\n\0]")
+BARE_BREAK: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 # RFC 9112 section 7.1:  chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
 # RFC 9112 section 7.1.1:  chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )

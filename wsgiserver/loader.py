@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType, NoneType, TracebackType
 from typing import Any, NamedTuple, NoReturn
 from wsgiref.types import WSGIApplication
 
-from wsgiserver import welcome
+from wsgiserver.welcome import application as welcome
 
 APPLICATIONS = ("app", "application")
 FACTORIES = ("create_app", "make_app", "default_app")  # the last one is bottle's
@@ -60,7 +60,7 @@ def resolve(name: str) -> Loaded:
     The working directory becomes importable, and so does the folder of a file.
     """
     if not name:
-        return Loaded(welcome.application, "the Hello World page")
+        return Loaded(welcome, "the Hello World page")
     match = _NAME.fullmatch(name)
     if match is None:
         raise LoadError(f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py")

@@ -9,12 +9,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from wsgiserver.exchange import Application, Environ
+from wsgiserver.grammar import BARE_BREAK
 from wsgiserver.messages import BadRequest
 
 # Of an offending line at most so many octets are shown.
 SHOWN: Final = 200
 # Fields whose values are never shown, not even to the one who sent them: pages end up in logs and screenshots.
-SECRET: Final = (b"authorization:", b"cookie:", b"proxy-authorization:")
+SECRET: Final = (b"authorization", b"cookie", b"proxy-authorization")
 
 
 def page(status: int, text: str) -> Application:
@@ -42,19 +43,27 @@ def refusal(bad: BadRequest, *, terse: bool) -> Application:
 
 def point_at(line: bytes, at: int) -> str:
     """Show a line, indented, with a caret under the octet at ``at``; control characters are made visible."""
-    secret = next((name for name in SECRET if line.lower().startswith(name)), None)
-    if secret is not None:
-        shown = [line[: len(secret)].decode("latin-1"), " ..."]
-        return f"    {''.join(shown)}\n" + (f"    {' ' * at}^\n" if 0 <= at < len(secret) else "")
-    # A window of the line around the octet, where the line is long.
-    first = max(0, min(at - SHOWN // 2, len(line) - SHOWN))
-    window = line[first : first + SHOWN]
-    cells = [_visible(octet) for octet in window]
-    text = "    " + ("... " if first else "") + "".join(cells) + (" ..." if first + SHOWN < len(line) else "") + "\n"
+    first, shown, more = _window(line, at)
+    cells = [_visible(octet) for octet in shown]
+    before = "... " if first else ""
+    text = "    " + before + "".join(cells) + (" ..." if more else "") + "\n"
     if 0 <= at - first <= len(cells):
-        width = len("".join(cells[: at - first])) + (4 if first else 0)
-        text += "    " + " " * width + "^\n"
+        text += "    " + " " * (len(before) + len("".join(cells[: at - first]))) + "^\n"
     return text
+
+
+def _window(line: bytes, at: int) -> tuple[int, bytes, bool]:
+    """Choose what is shown of a line: from where, which octets, and whether there is more of it."""
+    if line[:1] in (b" ", b"\t"):
+        return 0, b"", True  # it may go on with the value of a secret field
+    name = line.partition(b":")[0]
+    if name.strip(b" \t").lower() in SECRET:
+        return 0, line[: len(name) + 1], True
+    # What stands behind a bare CR or LF may be another field.
+    end = BARE_BREAK.search(line)
+    whole = line if end is None else line[: end.end()]
+    first = max(0, min(at - SHOWN // 2, len(whole) - SHOWN))
+    return first, whole[first : first + SHOWN], first + SHOWN < len(whole)
 
 
 def _visible(octet: int) -> str:

@@ -85,8 +85,9 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
             if code in (204, 205):
                 continue
         elif lower == "connection":
-            head.close = "close" in [option.strip() for option in value.lower().split(",")]
-            if not head.close:
+            if "close" in [option.strip() for option in value.lower().split(",")]:
+                head.close = True
+            else:
                 dropped.append(name)
             continue
         elif lower in _HOP_BY_HOP or lower.startswith("proxy-"):
