@@ -274,11 +274,13 @@ class Connection:
         settings = self.site.settings
         view = memoryview(data)[sent:]
         while len(view) > settings.buffer_response:
-            if not self._wait_writable(settings.timeout_send):
+            writable = self._wait_writable(settings.timeout_send)
+            sent = self._try_send(view)
+            if not sent and not writable:
                 self._out = b""
                 self.abrupt = True
                 raise ClientGone(f"the client read nothing for {settings.timeout_send:g} seconds")
-            view = view[self._try_send(view) :]
+            view = view[sent:]
         self._out = bytes(view)
 
     def _wait_writable(self, timeout: float) -> bool:
@@ -437,8 +439,11 @@ class Connection:
         self.state = state
         self.deadline = now + float(getattr(self.site.settings, state.timeout)) if state.timeout else math.inf
 
-    def expire(self, now: float) -> None:
-        """Do what is due when the deadline has passed. The caller sees to it that no exchange owns the connection."""
+    def expire(self, now: float) -> bool:
+        """Do what is due when the deadline has passed; returns what ``flush`` does.
+
+        The caller sees to it that no exchange owns the connection.
+        """
         settings = self.site.settings
         if self.state is State.HEAD and self._reader.begun:
             reason = f"the head was not whole after {settings.timeout_head:g} seconds"
@@ -447,10 +452,16 @@ class Connection:
             reason = f"nothing of the body came for {settings.timeout_body:g} seconds"
             self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
         elif self.state is State.WRITING:
+            # The system calls a socket writable when a good part of its buffer is free; to a client that reads slowly,
+            # but reads, less can be sent before.
+            more = self.flush(now)
+            if self.state is not State.WRITING or self.deadline > now:
+                return more
             self.abrupt = True
             self._lose(TimeoutError(f"the client read nothing for {settings.timeout_send:g} seconds"), now)
         else:
             self.close()
+        return False
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""

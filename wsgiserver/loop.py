@@ -29,6 +29,8 @@ COHORT: Final = 16
 RUN_TIME: Final = 0.001
 # Seconds between two sweeps for deadlines that have passed, which is how exact they are.
 SWEEP: Final = 1.0
+# Seconds for which a Date line is good.
+TICK: Final = 1.0
 # No room for a new client: not enough descriptors or memory (accept(2)).
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -56,7 +58,8 @@ class Loop:
         self._unsent: deque[Connection] = deque()
         self._clock = clock
         self._now = clock()
-        self._next_sweep = self._next_tick = self._now + SWEEP
+        self._next_sweep = self._now + SWEEP
+        self._next_tick = self._now + TICK
         # Other threads compute: receive and send without giving them the GIL (set by any thread, see HeldCalls).
         self.crowded = False
         self._held = HeldCalls() if HeldCalls.possible() else None
@@ -134,7 +137,11 @@ class Loop:
         self._asleep = False
         self._now = now = self._clock()
         if now >= self._next_tick:
-            self._tick(now)
+            self.site.tick(time.time())
+            self._next_tick = now + TICK
+        if events and self._next_sweep > now + SWEEP:
+            # A state has changed perhaps, and has a nearer deadline than any at the last sweep.
+            self._next_sweep = now + SWEEP
         connections = self.connections
         for descriptor, _ in events:
             connection = connections.get(descriptor)
@@ -207,6 +214,8 @@ class Loop:
             connection.watching = watch
         if connection.state is State.CLOSED:
             self._forget(connection)
+        elif not self._accepting and connection.state is State.IDLE:
+            self._accept(True)  # it can make room for one who waits at the door
 
     def _forget(self, connection: Connection) -> None:
         if self.connections.pop(connection.descriptor, None) is None:
@@ -234,9 +243,12 @@ class Loop:
         if descriptor == self._waker.descriptor:
             self._waker.drain()
             return
+        if descriptor not in self._listeners:
+            return  # a connection that was closed earlier in this turn
         listener, base = self._listeners[descriptor]
         for _ in range(COHORT):
-            if len(self.connections) >= self.site.settings.limit_connections and not self._make_room():
+            full = len(self.connections) >= self.site.settings.limit_connections
+            if full and self._longest_idle() is None:
                 self._accept(False)
                 return
             try:
@@ -248,17 +260,22 @@ class Loop:
                 return
             if stream is None:
                 return
+            if full:
+                self._make_room()
             connection = Connection(self.site, stream, base, self.hand_in, self._now)
             connection.descriptor = stream.fileno()
             self.connections[connection.descriptor] = connection
             self._receive(connection)
 
+    def _longest_idle(self) -> Connection | None:
+        idle = (c for c in self.connections.values() if c.state is State.IDLE and not c.queued)
+        return min(idle, key=lambda connection: connection.deadline, default=None)
+
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; False where none is idle."""
-        idle = [c for c in self.connections.values() if c.state is State.IDLE and not c.queued]
-        if not idle:
+        longest = self._longest_idle()
+        if longest is None:
             return False
-        longest = min(idle, key=lambda connection: connection.deadline)
         longest.close()
         self._settle(longest)
         return True
@@ -273,25 +290,21 @@ class Loop:
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def _tick(self, now: float) -> None:
-        """Make the Date line, once a second while there is work, and see to it that a sweep comes soon."""
-        self.site.tick(time.time())
-        self._next_tick = now + SWEEP
-        self._next_sweep = min(self._next_sweep, now + SWEEP)
-
     def _sweep(self) -> None:
-        """Expire what has waited too long. As long as nothing can expire, nobody calls for it."""
+        """Expire what has waited too long; when nothing can, the next event sets the time of the next sweep."""
         now = self._now
         nearest = float("inf")
         for connection in list(self.connections.values()):
             if connection.state is State.ANSWERING or connection.queued:
                 continue
             if connection.deadline <= now:
-                connection.expire(now)
-                self._settle(connection)
+                if connection.expire(now):
+                    connection.queued = True
+                    self._ready.append(connection)
+                else:
+                    self._settle(connection)
             elif connection.deadline < nearest:
                 nearest = connection.deadline
-        # What comes in the meantime calls for a sweep of its own, by way of ``_tick``.
         self._next_sweep = max(nearest, now + SWEEP)
         if self._unsent:
             self._write()
