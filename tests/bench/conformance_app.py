@@ -92,7 +92,7 @@ def read_body(environ: WSGIEnvironment) -> bytes:
 
 
 class Noted:
-    """An iterable that notes when it is closed, and how far it came; ``pieces`` may hold exceptions, which it raises."""
+    """An iterable that notes when it is closed, and how far it came; exceptions among its pieces it raises."""
 
     def __init__(self, case: str, pieces: Iterable[Any]) -> None:
         self._case = case
@@ -226,7 +226,7 @@ def fails(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 @served
 def exits(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    raise SystemExit(3)
+    raise SystemExit(1)
 
 
 @served
@@ -252,7 +252,7 @@ def replaced(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     try:
         raise BROKEN
     except RuntimeError:
-        start_response("503 Replaced", [PLAIN, ("X-Second", "2")], sys.exc_info())  # type: ignore[arg-type]
+        start_response("503 Replaced", [PLAIN, ("X-Second", "2")], sys.exc_info())
     return [b"replaced"]
 
 
@@ -264,7 +264,7 @@ def too_late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterato
         raise BROKEN
     except RuntimeError:
         try:
-            start_response("503 Replaced", [PLAIN], sys.exc_info())  # type: ignore[arg-type]
+            start_response("503 Replaced", [PLAIN], sys.exc_info())
         except RuntimeError as error:
             note("too_late", same=error is BROKEN)
             raise

@@ -116,47 +116,48 @@ def _name(trial: Trial) -> str:
 INTRODUCTION = """
 # Conformance
 
-How exactly this server keeps to RFC 9110, RFC 9112 and PEP 3333, and how its peers do: each was sent the whole corpus of
-raw requests (`tests/corpus`) and the same cases of PEP 3333, over real sockets, and served the same applications. A
-program writes this page; it also tells how to repeat it.
+How exactly this server keeps to RFC 9110, RFC 9112 and PEP 3333, and how its peers do: each was sent the whole
+corpus of raw requests (`tests/corpus`) and the same cases of PEP 3333, over real sockets, and served the same
+applications. A program writes this page; it also tells how to repeat it.
 """
 
 TOTALS_NOTE = """
-**accepted**: requests that are right, however odd, and that the application was given as they were sent. **refused**:
-requests that are wrong, and that the application was not given. **PEP 3333**: what the PEP asks of a server, and what HTTP
-asks of a response and a connection. **left open**: requests about which the RFCs let a server do otherwise than this one
-does; a server that does not pass these has made another choice, not a mistake.
+**accepted**: requests that are right, however odd, and that the application was given as they were sent.
+**refused**: requests that are wrong, and that the application was not given. **PEP 3333**: what the PEP asks of a
+server, and what HTTP asks of a response and a connection. **left open**: requests about which the RFCs let a
+server do otherwise than this one does; a server that does not pass these has made another choice, not a mistake.
 """
 
 METHOD = """
 ## What counts as passing
 
-- A request that is right passes when the application saw the same method, path, query, fields and body, as often as it was
-  sent, and the answer came whole. Fields about the connection (`Connection`, `TE`, `Upgrade` and their like) may be kept
-  from the application. A server that says on the wire that it closes the connection need not answer what was sent behind.
-- A request that is wrong passes when it is answered with any 4xx or 5xx, or the connection is closed, and the application
-  was not called for it. The exact status is this project's own affair, and is held by its tests, not here. A server
-  that calls the application before the body has come passes when reading the body raises an exception. In {spaced} cases
-  a server may put a space for the character that is wrong.
-- Each case has a connection of its own and {deadline} s. When only time was missing, it is tried once more, since the
-  machine may have been busy. To wrong requests, a server has 0.3 s to answer; then the sending side is closed, and it has
-  as long again.
-- After a case that did not pass, and after one that brought no byte, a plain request follows. A server that has died or
-  hangs does not pass the case, and is started anew.
+- A request that is right passes when the application saw the same method, path, query, fields and body, as often
+  as it was sent, and the answer came whole. Fields about the connection (`Connection`, `TE`, `Upgrade` and their
+  like) may be kept from the application. A server that says on the wire that it closes the connection need not
+  answer what was sent behind.
+- A request that is wrong passes when it is answered with any 4xx or 5xx, or the connection is closed, and the
+  application was not called for it. The exact status is this project's own affair, and is held by its tests, not
+  here. A server that calls the application before the body has come passes when reading the body raises an
+  exception. In {spaced} cases a server may put a space for the character that is wrong.
+- Each case has a connection of its own and {deadline} s. Where only time was missing, it is tried once more, as
+  the machine may have been busy. To wrong requests, a server has 0.3 s to answer; then the sending side is closed,
+  and it has as long again.
+- After a case that did not pass, and after one that brought no byte, a plain request follows. A server that has
+  died or hangs does not pass the case, and is started anew.
 
 ## What this does not tell
 
 - The corpus, the cases and one of the servers have the same authors. The corpus was written with this server's
-  contract in mind, and this server was mended until it passed; its peers were not asked. So it is no wonder that it stands
-  first, and the distance between two peers says little: many cases of one kind count as many.
-- "Wrong" is meant in the strict reading: what the grammar does not allow. RFC 9110 (section 2.2) lets a recipient recover
-  from much of that, where security does not suffer. Not every case that a peer does not pass is a risk to anyone who
-  uses it.
-- Some peers are made for another purpose: `wsgiref` and `werkzeug` for development, and several of them to stand behind
-  a proxy that refuses wrong requests first.
+  contract in mind, and this server was mended until it passed; its peers were not asked. So it is no wonder that
+  it stands first, and the distance between two peers says little: many cases of one kind count as many.
+- "Wrong" is meant in the strict reading: what the grammar does not allow. RFC 9110 (section 2.4) lets a recipient
+  recover from much of that, where security does not suffer. Not every case that a peer does not pass is a risk to
+  anyone who uses it.
+- Some peers are made for another purpose: `wsgiref` and `werkzeug` for development, and several of them to stand
+  behind a proxy that refuses wrong requests first.
 - A server of several processes may lose one unnoticed, when another takes its place at once.
-- {left_out} cases of the corpus are about limits that only this server has, lowered to keep the files small. They are left
-  out here.
+- {left_out} cases of the corpus are about limits that only this server has, lowered to keep the files small. They
+  are left out here.
 """
 
 AGAIN = """
@@ -169,6 +170,6 @@ $ pip install -e '.[bench]' werkzeug
 $ python -m tests.bench.conformance
 ```
 
-It takes a few minutes, and writes this page. With `--servers waitress --explain` it tells of every case that this
-server does not pass what was wrong, and writes nothing.
+It takes a few minutes, and writes this page. With `--servers waitress --explain` it tells, of each case that
+waitress does not pass, what was wrong; the page stays as it is.
 """

@@ -142,7 +142,7 @@ class Subject:
         """Tell what has become of the server, empty when it still serves; what has died or hangs is started anew."""
         try:
             self._running.check_alive()
-            with Talk(self._running.launch.port, RECOVERY) as talk:
+            with Talk(self._running.launch.port, deadline=RECOVERY) as talk:
                 if talk.send(PLAIN).try_answer() is not None:
                     return ""
             what = "it hung"
@@ -179,11 +179,16 @@ def judge(case: Case, subject: Subject) -> str:
     return reason
 
 
+def printable(text: str) -> str:
+    """Escape what a server said, so that it disturbs neither a terminal nor the page."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def _attempt(case: Case, subject: Subject) -> tuple[str, bool]:
     """Try once; give the reason, and whether only time was missing."""
     subject.begin()
     try:
         case.check(subject)
     except Failed as failure:
-        return str(failure), isinstance(failure, Late)
+        return printable(str(failure)), isinstance(failure, Late)
     return "", False

@@ -1,4 +1,4 @@
-"""One connection to a server under test: takes raw bytes to send, gives answers read strictly; the checks judge them."""
+"""One connection to a server under test: takes raw bytes, gives answers, read strictly; the checks judge them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEADLINE = 1.0
 
 Fields = list[tuple[str, str]]
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: ([^\r\n]*))?")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n]*)?")
 
@@ -108,7 +108,7 @@ def _chunked(answer: Answer, rest: bytes, ended: bool) -> tuple[Answer, bytes] |
             raise Failed(f"this is no chunk size: {line[:80]!r}")
         length = int(size[1], 16)
         if not length:
-            trailers, whole, left = (b"\r\n" + behind).partition(b"\r\n\r\n")
+            _, whole, left = (b"\r\n" + behind).partition(b"\r\n\r\n")
             if not whole:
                 break
             return answer, left
