@@ -276,6 +276,18 @@ def test_slow_bodies_are_answered_408_and_the_application_is_not_called(start: b
         assert home.app.paths == ["/"]
 
 
+def test_a_client_that_stays_after_its_408_is_closed_in_the_end() -> None:
+    """Nothing happens any more on any connection, so the deadlines alone must wake the server."""
+    with house(timeout_head=0.1) as home:
+        client = home.client()
+        client.send(GET[:-2])
+        assert client.response()[0] == 408
+        until = time.monotonic() + PATIENCE
+        while home.connections:
+            assert time.monotonic() < until, home.connections
+            select.select([], [], [], 0.02)
+
+
 @pytest.fixture(scope="module")
 def large_file() -> Iterator[bytes]:
     with tempfile.NamedTemporaryFile() as file:
