@@ -1,6 +1,6 @@
 """Takes the bytes of one client and gives exchanges, and the bytes of their responses back; the loop moves them.
 
-A ``Connection`` lives as long as its client. It reads no clock and waits for nothing but, in ``send``, for a client
+A ``Connection`` lives as long as its client. It reads no clock, and waits for nothing but, in ``send``, for a client
 that takes too little of a streamed response. It never closes its stream: it enters ``CLOSED``, and the loop does.
 
 Who may call what (one owner at a time):
@@ -21,11 +21,11 @@ from io import BytesIO
 from typing import IO, Any, Final, NamedTuple, Protocol
 
 from wsgiserver.environ import make_environ
-from wsgiserver.exchange import ClientGone, Environ, Exchange, Site
+from wsgiserver.exchange import Application, ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest
-from wsgiserver.pages import refusal
+from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
@@ -97,6 +97,7 @@ class Stream(Protocol):
     def wait_writable(self, timeout: float) -> bool: ...  # noqa: D102
     def shut(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
+    def abort(self) -> None: ...  # noqa: D102
     def reset(self) -> None: ...  # noqa: D102
 
 
@@ -193,6 +194,9 @@ class Connection:
         except BadRequest as bad:
             self._refuse(bad, now)
             return False
+        except OSError as error:
+            self._excuse(error, now)
+            return False
         self.state = State.ANSWERING
         return True
 
@@ -220,14 +224,23 @@ class Connection:
         self._body.write(data)
 
     def _refuse(self, bad: BadRequest, now: float) -> None:
-        """Answer that the request cannot be; the application is not called, and the connection ends behind it."""
+        """Answer that the request cannot be."""
+        self._answer(refusal(bad, terse=self.site.settings.terse_errors), bad, now)
+
+    def _excuse(self, error: OSError, now: float) -> None:
+        """Answer that the body cannot be kept, on a disk that is full or missing perhaps."""
+        self.site.report("a body could not be kept in a temporary file", error)
+        self._answer(page(500, "500 Internal Server Error\n\nThe server could not keep the body.\n"), error, now)
+
+    def _answer(self, application: Application, error: Exception, now: float) -> None:
+        """Answer in the application's stead; it is not called, and the connection ends behind the answer."""
         exchange = self.exchange
         if exchange is None:
             self.exchange = exchange = Exchange(self.site, UNREADABLE, self, self.stream.peer, now)
-        exchange.error = bad
+        exchange.error = error
         exchange.keep_alive = False
         self.state = State.ANSWERING
-        run(refusal(bad, terse=self.site.settings.terse_errors), {}, exchange)
+        run(application, {}, exchange)
 
     # -- the exchange: the thread that runs it ---------------------------------------------------------------------
 
@@ -260,28 +273,24 @@ class Connection:
         return self.stream.sendfile is not None
 
     def send(self, data: bytes) -> None:
-        """Let a piece of a response leave at once; what the client does not take waits here, up to a mark.
+        """Let a piece of a response leave, all of it, before the application makes the next.
 
-        Past ``buffer_response`` octets it waits for the client, ``timeout_send`` seconds at most for each piece that
-        it takes. Raises ``ClientGone``.
+        PEP 3333, "Buffering and Streaming": a block is not to be delayed while the next is made. What the system does
+        not take at once is waited for, ``timeout_send`` seconds at most for each piece that the client takes. Raises
+        ``ClientGone``.
         """
-        if self._out:
-            data = b"".join((self._out, data))
         sent = self._try_send(data)
         if sent == len(data):
-            self._out = b""
             return
-        settings = self.site.settings
-        view = memoryview(data)[sent:]
-        while len(view) > settings.buffer_response:
-            writable = self._wait_writable(settings.timeout_send)
-            sent = self._try_send(view)
+        left = memoryview(data)[sent:]
+        timeout = self.site.settings.timeout_send
+        while left:
+            writable = self._wait_writable(timeout)
+            sent = self._try_send(left)
             if not sent and not writable:
-                self._out = b""
                 self.abrupt = True
-                raise ClientGone(f"the client read nothing for {settings.timeout_send:g} seconds")
-            view = view[sent:]
-        self._out = bytes(view)
+                raise ClientGone(f"the client read nothing for {timeout:g} seconds")
+            left = left[sent:]
 
     def _wait_writable(self, timeout: float) -> bool:
         try:
@@ -301,15 +310,12 @@ class Connection:
         """Lay down the end of a response and give the connection back to the loop, which lets it leave."""
         if len(body) > self.site.settings.buffer_response:
             self._lay_large(head, body)
-        elif self._out:
-            self._out = b"".join((self._out, head, body))
         else:
             self._out = head + body
         self._hand_in(self)
 
     def _lay_large(self, head: bytes, body: bytes) -> None:
         """Send what goes of a large body at once, so that it is not copied to stand behind its head."""
-        head = bytes(self._out) + head
         sent = 0
         with suppress(OSError):  # not now, or never more: the loop will see which
             sent = self.stream.sendmsg((head, body)) if self.stream.sendmsg is not None else self.stream.send(head)
@@ -320,7 +326,7 @@ class Connection:
 
     def lay_file(self, head: bytes, descriptor: int, offset: int, count: int, *, short: bool) -> None:
         """Lay down a head and a part of an open file; the descriptor is closed when it has left."""
-        self._out = bytes(self._out) + head
+        self._out = head
         self._file = FilePart(descriptor, offset, count)
         self._cut = short
         self._hand_in(self)

@@ -15,6 +15,7 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from wsgiserver.connection import Connection, State, Watch
@@ -78,6 +79,8 @@ class Loop:
         # When to be through with what is under way, once somebody has asked to stop.
         self._stop_at: float | None = None
         self.over = False
+        self._listening = True
+        self._closed = False
         self._accept(True)
 
     # -- for any thread --------------------------------------------------------------------------------------------
@@ -91,6 +94,8 @@ class Loop:
         self._unsent.append(connection)
         if self._asleep:
             self._waker.wake()
+        elif self._closed:
+            self._dispose()
 
     def wake(self) -> None:
         """Make the leader look around."""
@@ -99,6 +104,7 @@ class Loop:
     def stop(self, timeout: float) -> None:
         """Accept nobody any more, answer what is under way for ``timeout`` seconds at most, then be over."""
         stop_at = self._clock() + timeout
+        self.site.stopping = True
         if self._stop_at is None or stop_at < self._stop_at:
             self._stop_at = stop_at
         self._waker.wake()
@@ -158,7 +164,8 @@ class Loop:
                 # Its exchange runs, and it sends more or has left: not to be told again until it is given back.
                 self._settle(connection)
 
-    def _receive(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> bool:
+        """Receive from a client; False when nothing is there."""
         held = self._held
         try:
             if self.crowded and held is not None:
@@ -167,7 +174,7 @@ class Loop:
                 data = connection.stream.recv(connection.appetite)
         except BlockingIOError:
             self._settle(connection)
-            return
+            return False
         except OSError:
             data = b""
         connection.receive(data)
@@ -176,6 +183,7 @@ class Loop:
             self._ready.append(connection)
         else:
             self._settle(connection)
+        return True
 
     def _run(self) -> bool:
         """Phase two: parse, and call the application, for each that was read; False when the loop has changed hands."""
@@ -186,7 +194,7 @@ class Loop:
             connection.queued = False
             if not connection.advance(self._now):
                 self._settle(connection)
-            elif not self.call(connection):
+            elif not self.call(connection) or self._closed:
                 return False
             if self._unsent and self._clock() > until:
                 self._write()
@@ -313,30 +321,43 @@ class Loop:
 
     def _stop(self, stop_at: float) -> None:
         """Close what can be closed now; be over when nothing is left, or the time is."""
-        if not self.site.stopping:
-            self.site.stopping = True
+        if self._listening:
+            self._listening = False
             self._accept(False)
             for listener, _ in self._listeners.values():
                 listener.close()
         late = self._now >= stop_at
         for connection in list(self.connections.values()):
-            if connection.state is State.ANSWERING:
+            if connection.state is State.ANSWERING or connection.queued:
                 continue
-            if late or connection.unasked:
+            # What was asked before the stop is answered, though it was not read yet.
+            if late or (connection.unasked and not self._receive(connection)):
                 connection.close()
                 self._settle(connection)
         self.over = late or not self.connections
         self._next_sweep = min(self._next_sweep, stop_at, self._now + SWEEP)
 
     def close(self) -> None:
-        """Close everything; nobody leads any more."""
+        """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""
+        self._closed = True
         for connection in list(self.connections.values()):
-            if connection.state is not State.ANSWERING:
+            if connection.state is State.ANSWERING:
+                # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
+                connection.stream.abort()
+            else:
                 connection.close()
-            # The exchange of one that still answers finds its stream closed, as if the client had left.
-            connection.stream.reset()
+                connection.stream.reset()
         self.connections.clear()
+        self._dispose()
         for listener, _ in self._listeners.values():
             listener.close()
         self._poller.close()
         self._waker.close()
+
+    def _dispose(self) -> None:
+        """Close what is handed in when nobody leads any more, on the thread that hands it in."""
+        with suppress(IndexError):
+            while True:
+                connection = self._unsent.popleft()
+                connection.close()
+                connection.stream.reset()

@@ -10,6 +10,7 @@ import select
 import selectors
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -89,6 +90,9 @@ class Waker:
     """Makes a poller that sleeps return, from any thread: an eventfd, or a pair of sockets where there is none."""
 
     def __init__(self) -> None:
+        # Between ``wake`` and ``close``: a number that was closed may be somebody else's by now.
+        self._lock = threading.Lock()
+        self._closed = False
         self._pair: tuple[socket.socket, socket.socket] | None = None
         if hasattr(os, "eventfd"):
             self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -99,8 +103,10 @@ class Waker:
             self.descriptor = self._pair[0].fileno()
 
     def wake(self) -> None:
-        """Wake the poller; when it is awake, its next poll returns at once."""
-        with contextlib.suppress(BlockingIOError):  # it holds enough wake-ups already
+        """Wake the poller; when it is awake, its next poll returns at once. When closed, do nothing."""
+        with self._lock, contextlib.suppress(BlockingIOError):  # it holds enough wake-ups already
+            if self._closed:
+                return
             if self._pair is None:
                 os.eventfd_write(self.descriptor, 1)
             else:
@@ -115,12 +121,16 @@ class Waker:
                 self._pair[0].recv(4096)
 
     def close(self) -> None:
-        """Close the descriptors."""
-        if self._pair is None:
-            os.close(self.descriptor)
-        else:
-            for end in self._pair:
-                end.close()
+        """Close the descriptors, once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._pair is None:
+                os.close(self.descriptor)
+            else:
+                for end in self._pair:
+                    end.close()
 
 
 class HeldCalls:

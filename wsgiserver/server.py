@@ -22,6 +22,8 @@ from wsgiserver.sockets import Listener, parse_address
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
 JOIN_TIME = 5.0
+# Seconds that the loop gets to see that its time is over.
+GRACE = 1.0
 
 # Seconds after which a thread that computes gives the GIL to the loop, while there is one.
 CROWDED_INTERVAL = 0.0002
@@ -54,6 +56,9 @@ class Server:
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
+        # The first to stop closes; others wait until it has.
+        self._closing = threading.Lock()
+        self._closed = False
         # Called on the leader when the server is over, beside the event.
         self._on_over: Callable[[], object] | None = None
         # Set by ``serve``: the interpreter's settings are its to change.
@@ -100,6 +105,7 @@ class Server:
                 listener.close()
             if self._loop is not None:
                 self._loop.close()
+            self.listeners, self._loop, self._baton = [], None, None
             raise
 
     def _turn(self) -> bool:
@@ -152,16 +158,22 @@ class Server:
         May be called from any thread but one that runs an exchange, and again.
         """
         loop, baton = self._loop, self._baton
-        if loop is None or baton is None:
+        if loop is None or baton is None or self._closed:
             return
-        self._baton = None
-        loop.stop(self.settings.timeout_stop if timeout is None else timeout)
-        self.wait()
-        answering = any(connection.exchange is not None for connection in loop.connections.values())
-        loop.close()
-        # A thread that is still in the application after its time is left to it; threads are daemons.
-        baton.join(0.0 if answering else JOIN_TIME)
-        self._flush()
+        timeout = self.settings.timeout_stop if timeout is None else timeout
+        loop.stop(timeout)
+        # With one thread, which an application may hold, the loop cannot see that its time is over.
+        self._over.wait(timeout + GRACE)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            answering = any(connection.exchange is not None for connection in loop.connections.values())
+            loop.close()
+            baton.stop()
+            # A thread that is still in the application after its time is left to it; threads are daemons.
+            baton.join(0.0 if answering else JOIN_TIME)
+            self._flush()
 
     def __enter__(self) -> "Server":
         self.start()
@@ -242,11 +254,12 @@ class _Signals:
     def obey(self, server: Server) -> None:
         """Wait until the server is over: a first signal stops it, a second one at once."""
         server._on_over = self._wake
-        obeyed = 0
         while not server.over:
-            if self._count > obeyed:
-                obeyed = self._count
-                server.ask_to_stop(None if obeyed == 1 else 0.0)
+            if self._count > 1:
+                server.stop(0.0)
+                return
+            if self._count:
+                server.ask_to_stop()
             self._ear.recv(64)
 
     def _wake(self) -> None:

@@ -283,6 +283,11 @@ class Stream:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
+    def abort(self) -> None:
+        """End the connection for both sides, though another thread waits for it: that thread is woken."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close; what was sent is still delivered. Again: nothing happens."""
         with contextlib.suppress(OSError):
