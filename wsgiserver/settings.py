@@ -269,8 +269,8 @@ class Settings:
         BUFFER,
         SIZE,
         64 << 10,
-        "Response kept for a slow client.",
-        "With more, its thread waits for the client.",
+        "Response that leaves with others of its turn.",
+        "A larger one leaves at once.",
     )
 
     def __post_init__(self) -> None:
