@@ -877,7 +877,7 @@ def test_a_response_is_whole_however_little_the_socket_takes(
 @pytest.mark.parametrize("shape", BODIES)
 @pytest.mark.parametrize("sendmsg", [True, False], ids=["sendmsg", "send"])
 def test_a_response_is_whole_however_slowly_the_client_reads(size: int, shape: str, sendmsg: bool) -> None:
-    """While the application streams, the server waits for the client; afterwards the loop sends the rest."""
+    """While the application streams, its thread waits for the client; afterwards the loop sends the rest."""
 
     def take() -> None:
         client.stream.room = (client.stream.room or 0) + size
@@ -970,17 +970,36 @@ def test_a_small_response_leaves_in_one_call() -> None:
     assert client.stream.owners == [HELLO]
 
 
-def test_a_response_under_the_mark_holds_no_thread() -> None:
-    """Past the mark the thread waits for the client; up to it the loop has the rest."""
-    client = stalled(answering(BODIES["pieces"]), buffer_response=100_000)
+@pytest.mark.parametrize("mark", [1, 100_000], ids="mark {}".format)
+def test_a_whole_response_holds_no_thread_however_slow_its_client(mark: int) -> None:
+    """The application has nothing more to say: the loop sends what the socket does not take."""
+    client = stalled(answering([LONG]), buffer_response=mark)
     client.send(GET)
     assert client.stream.waits == []
     assert client.state is State.WRITING
-    assert dechunked(client.read()) == LONG
+    assert client.read() == answer(LONG)
 
 
-def test_what_waits_for_a_slow_client_is_bounded() -> None:
-    """Past buffer_response octets the application is not asked for more until the client has taken some."""
+def test_a_streamed_piece_has_left_whole_before_the_next_is_asked_for() -> None:
+    """PEP 3333, "Buffering and Streaming": nothing of it waits while the application makes the next."""
+
+    def take() -> None:
+        client.stream.room = 10
+
+    def body() -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            assert client.stream.sent.endswith(chunks(piece, last=False))
+
+    pieces = [b"a" * 95, b"b" * 95]
+    client = stalled(answering(body))
+    client.stream.on_wait = take
+    assert dechunked(client.send(GET) + client.read()) == b"".join(pieces)
+    assert client.log == ""
+
+
+def test_a_slow_client_is_not_read_ahead_of() -> None:
+    """While it does not take a piece, the application is not asked for another."""
     asked = 0
 
     def body() -> Iterator[bytes]:
@@ -989,9 +1008,9 @@ def test_what_waits_for_a_slow_client_is_bounded() -> None:
             asked += 1
             yield b"x" * 100
 
-    client = stalled(answering(body), buffer_response=1000)
+    client = stalled(answering(body))
     client.send(GET)
-    assert asked <= 11
+    assert asked == 1
     assert client.stream.waits == [30]
 
 
@@ -1121,11 +1140,13 @@ def test_a_cut_response_that_ends_with_the_connection_is_reset(data: bytes) -> N
 
 
 def test_a_slow_client_gets_what_there_is_of_a_cut_response_before_the_end() -> None:
-    client = stalled(answering(failing(b"a", b"b")))
-    client.send(GET)
-    assert client.state is State.WRITING
-    assert client.end == ""
-    assert client.read().endswith(b"\r\n\r\n" + chunks(b"a", b"b", last=False))
+    def take() -> None:
+        assert client.end == ""
+        client.stream.room = 10
+
+    client = stalled(answering(failing(b"a" * 15, b"b" * 15)))
+    client.stream.on_wait = take
+    assert client.send(GET).endswith(b"\r\n\r\n" + chunks(b"a" * 15, b"b" * 15, last=False))
     assert client.end == "closed"
     assert not client.exchanges[0].complete
 
