@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .conformance_corpus import OPEN, SPACED
+from .conformance_corpus import OPEN
 from .conformance_subject import Case
 from .conformance_talk import DEADLINE
 from .servers import OURS, Server
@@ -46,7 +46,7 @@ def page(trials: Sequence[Trial], cases: Sequence[Case], left_out: int) -> str:
         groups(there, cases),
         "## What this server does not pass",
         failures(there, cases),
-        METHOD.format(deadline=f"{DEADLINE:g}", spaced=len(SPACED), left_out=left_out),
+        METHOD.format(deadline=f"{DEADLINE:g}", left_out=left_out),
         open_points(),
         "## Versions",
         versions(trials),
@@ -138,7 +138,7 @@ METHOD = """
 - A request that is wrong passes when it is answered with any 4xx or 5xx, or the connection is closed, and the
   application was not called for it. The exact status is this project's own affair, and is held by its tests, not
   here. A server that calls the application before the body has come passes when reading the body raises an
-  exception. In {spaced} cases a server may put a space for the character that is wrong.
+  exception. For a NUL or a bare CR in a value, a server may put a space.
 - Each case has a connection of its own and {deadline} s. Where only time was missing, it is tried once more, as
   the machine may have been busy. To wrong requests, a server has 0.3 s to answer; then the sending side is closed,
   and it has as long again.
