@@ -809,18 +809,25 @@ def test_a_server_without_clients_recovers_when_others_had_taken_all_descriptors
 
 @needs_limits
 @pytest.mark.parametrize(
-    "trouble", ["limit(resource.RLIMIT_FSIZE, 1200000)", "hog()"], ids=["disk full", "descriptors"]
+    ("trouble", "size"),
+    [
+        ("limit(resource.RLIMIT_FSIZE, 1200000)", 1_500_000),
+        ("limit(resource.RLIMIT_FSIZE, 1000)", 3000),
+        ("hog()", 1_500_000),
+    ],
+    ids=["disk full", "disk full at the last flush", "no descriptors"],
 )
-def test_a_large_body_that_cannot_be_put_away_ends_its_request_and_no_other(trouble: str) -> None:
-    with apart(None) as home:
+def test_a_large_body_that_cannot_be_put_away_ends_its_request_and_no_other(trouble: str, size: int) -> None:
+    with apart(None, buffer_body=1024) as home:
         other = home.client()
         client = home.client()
         assert client.ask() == other.ask() == (200, b"0")
         home.do("limit(resource.RLIMIT_NOFILE, 48)")
         home.do(trouble)
         client.socket.settimeout(10)
-        client.send(post(1_500_000) + b"x" * 1_500_000)
+        client.send(post(size) + b"x" * size)
         status, _ = client.response()
         assert 500 <= status <= 599
+        client.close()
         assert other.ask() == (200, b"0")
         home.do("let_go()")
