@@ -83,6 +83,7 @@ class House:
         self, path: Path, application: Any = hello, poller: Any = None, listener: Any = Listener, **settings: Any
     ) -> None:
         self.exchanges: list[Exchange] = []
+        self.given: list[Connection] = []
         self.errors = io.StringIO()
         self.site = Site(application, Settings(**settings), self.errors, [self.exchanges.append])
         self.listener = listener(parse_address(f"unix:{path}"))
@@ -91,6 +92,18 @@ class House:
         self.loop = Loop(
             self.site, [self.listener], lambda each: self.call(each), poller=self.poller, clock=self.poller.clock
         )
+
+    def hold(self) -> list[Connection]:
+        """Run nothing inline any more; give the list of the connections whose exchanges are to be run by the test."""
+        self.call = lambda connection: self.given.append(connection) is None
+        return self.given
+
+    def close(self) -> None:
+        """Close the loop; what was held ends later, as on a thread that comes back."""
+        self.loop.close()
+        for connection in self.given:
+            if connection.exchange is not None and not connection.exchange.over:
+                connection.run()
 
     def turn(self, times: int = 1) -> "House":
         """Turn while the clock stands still."""
@@ -127,7 +140,7 @@ def run_inline(connection: Connection) -> bool:
 def house(at_the_end: Any, tmp_path: Path) -> Callable[..., House]:
     def make(*arguments: Any, **settings: Any) -> House:
         made = House(tmp_path / "s", *arguments, **settings)
-        at_the_end.callback(made.loop.close)
+        at_the_end.callback(made.close)
         return made
 
     return make
@@ -463,8 +476,7 @@ def send_all_that_goes(client: Any, data: bytes) -> int:
 
 def test_a_client_that_sends_on_while_its_exchange_runs_is_not_read_on_and_on(house: Any, join: Any) -> None:
     made = house()
-    given: list[Connection] = []
-    made.call = lambda connection: given.append(connection) is None
+    given = made.hold()
     client = join(made, GET)
     made.turn_until(lambda: given)
     client.send(GET)
@@ -536,8 +548,7 @@ def test_silent_clients_cannot_keep_others_out_for_ever(house: Any, join: Any) -
 def test_at_the_limit_who_becomes_idle_makes_room(house: Any, join: Any) -> None:
     """It still answered when the other came; it is not kept for the whole of its keep-alive time."""
     made = house(limit_connections=1, timeout_keep_alive=600)
-    given: list[Connection] = []
-    made.call = lambda connection: given.append(connection) is None
+    given = made.hold()
     first = join(made, GET)
     made.turn_until(lambda: given)
     second = join(made, GET)
@@ -823,8 +834,7 @@ def test_a_silent_client_is_let_go_whenever_it_came(house: Any, join: Any, momen
 def test_a_connection_is_let_go_whenever_its_exchange_was_over(house: Any, join: Any, moment: float) -> None:
     """While the only exchange ran on a worker there was nothing to wake up for."""
     made = house()
-    given: list[Connection] = []
-    made.call = lambda connection: given.append(connection) is None
+    given = made.hold()
     join(made, GET)
     made.turn_until(lambda: given)
     made.turn_until_it_sleeps()
@@ -845,10 +855,9 @@ def test_a_loop_with_nothing_to_wait_for_sleeps_until_it_is_woken(house: Any) ->
 
 def test_a_loop_that_is_stopped_closes_the_idle_and_waits_for_the_others(house: Any, join: Any) -> None:
     made = house()
-    given: list[Connection] = []
     silent, idle = join(made), join(made, GET)
     made.turn_until(lambda: made.exchanges)
-    made.call = lambda connection: given.append(connection) is None
+    given = made.hold()
     running = join(made, GET)
     made.turn_until(lambda: given)
     made.loop.stop(30)
@@ -886,8 +895,7 @@ def test_a_loop_that_is_stopped_answers_a_request_that_has_begun_to_come(house: 
 def test_a_loop_that_is_stopped_is_over_when_the_time_is(house: Any, join: Any, data: bytes) -> None:
     """Whether a client does not come to its end, or an exchange."""
     made = house(timeout_head=3600)
-    given: list[Connection] = []
-    made.call = lambda connection: given.append(connection) is None
+    made.hold()
     join(made, data)
     made.turn_until(lambda: made.states == (["ANSWERING"] if data == GET else ["HEAD"]))
     start = made.poller.now

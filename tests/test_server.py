@@ -784,7 +784,10 @@ def command(at_the_end: contextlib.ExitStack, tmp_path: Path) -> Callable[..., s
         line = [sys.executable, "-m", "wsgiserver", "-b", f"unix:{tmp_path / 's'}", *arguments]
         process = at_the_end.enter_context(subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=folder))
         at_the_end.callback(process.kill)
-        assert any("Ctrl+C" in line for line in iter(process.stderr.readline, ""))  # type: ignore[union-attr]
+        told = [process.stderr.readline()]  # type: ignore[union-attr]
+        while told[-1] and "Ctrl+C" not in told[-1]:
+            told.append(process.stderr.readline())  # type: ignore[union-attr]
+        assert told[-1], told
         return process
 
     return start
