@@ -242,6 +242,10 @@ class StagedBaton(Baton):
         self.stage.at("ticks", lazy=True)
         self.stage.now += seconds
 
+    def _computed(self) -> float:
+        """No time of the processor's passes on stage: who blocks there sleeps."""
+        return 0.0
+
     def _watch(self) -> None:
         self.stage.perform("watch", super()._watch)
 

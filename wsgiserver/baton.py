@@ -34,8 +34,10 @@ What was tried
     - One queue of jobs: the loop waits in it behind tasks, and every thread is woken now and then, so none rests.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from enum import Enum
 from itertools import count
 from threading import Event, Lock, Thread, current_thread
@@ -47,6 +49,11 @@ from typing import Protocol
 # quick one takes one off. A route that always blocks stays on workers, one that does so once in a hundred, inline.
 MOST_DOUBT = 64
 MOST_ROUTES = 512
+# Where one call slept, others will: for so many ticks the watch then looks so many times as often, and hands over at
+# once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 40 % more requests
+# a second; the ticking takes 3 % of a core. A call that computes has its whole tick as ever.
+CLOSER = 8
+ALERT = 4000
 
 
 class Task(Protocol):
@@ -74,12 +81,15 @@ class _Worker(Thread):
         self.baton.acquire()
         self.given.acquire()
         self.job: Task | _Order = _Order.END
+        self.clock: int | None = None  # of its processor time, where the system has one
 
     def give(self, job: Task | _Order) -> None:
         self.job = job
         self.given.release()
 
     def run(self) -> None:
+        with suppress(AttributeError, OSError):
+            self.clock = time.pthread_getcpuclockid(self.ident or 0)
         try:
             self.pool._serve(self)
         except BaseException:  # from a turn, or a task against its word: better an end that is seen than no leader
@@ -302,17 +312,34 @@ class Baton:
         return self._wait(me)
 
     # For the watch, on its own thread.
+
+    def _computed(self) -> float:
+        """Seconds of processor time that the leader has had; endlessly more each time where that cannot be told."""
+        leader = self._leader
+        with suppress(AttributeError, OSError, TypeError):  # it may have ended
+            return time.clock_gettime(leader.clock)  # type: ignore[arg-type,union-attr]
+        return monotonic()
+
     def _watch(self) -> None:
         """Tick while there are calls, and hand the loop on when one has been running for a whole tick."""
         seen = self._calls
+        alert = looks = 0
+        computed = 0.0
         while not self._over:
-            self._pause(self.tick)
+            self._pause(self.tick / CLOSER if alert else self.tick)
             before, seen = seen, self._calls
+            if alert:
+                alert -= 1
+                until, computed = computed, self._computed()
+                looks = looks + 1 if seen == before else 0
+                if looks < CLOSER and computed - until > self.tick / CLOSER / 4:
+                    continue
             if seen != before:
                 continue
             if not self._baton.locked():
                 with self._lock:
                     self._hand_on(seen)
+                alert = ALERT
                 continue
             self._alarm.clear()
             self._asleep = True
