@@ -424,6 +424,26 @@ def test_a_client_that_never_reads_is_waited_for_no_longer_than_asked(connect: A
         client.response()
 
 
+def test_a_body_that_only_the_end_of_the_connection_ends_is_seen_to_be_cut(connect: Any) -> None:
+    """To HTTP/1.0 an orderly end would say that this was all (RFC 9112 section 8): only a reset says that it was not."""
+    leave = threading.Event()
+
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"half"
+        assert leave.wait(PATIENCE)
+        yield b"of it"
+
+    with Server(application, bind="127.0.0.1:0", timeout_stop=0.01) as server:
+        client = connect(server).send(b"GET / HTTP/1.0\r\n\r\n")
+        while client.stream.readline() != b"\r\n":
+            pass
+        assert client.stream.read(4) == b"half"
+    leave.set()
+    with pytest.raises(ConnectionError):
+        client.rest()
+
+
 def test_a_large_answer_that_is_not_read_is_waited_for_no_longer_than_asked(connect: Any) -> None:
     with Server(lambda e, s: answer(s, LARGE), bind="127.0.0.1:0", timeout_send=3600, timeout_stop=0.01) as server:
         client = connect(server).send(GET)
