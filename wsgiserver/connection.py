@@ -229,7 +229,7 @@ class Connection:
 
     def _excuse(self, error: OSError, now: float) -> None:
         """Answer that the body cannot be kept, on a disk that is full or missing perhaps."""
-        self.site.report("a body could not be kept in a temporary file", error)
+        self.site.report(f"a body could not be kept in a temporary file: {error}")
         self._answer(page(500, "500 Internal Server Error\n\nThe server could not keep the body.\n"), error, now)
 
     def _answer(self, application: Application, error: Exception, now: float) -> None:
@@ -476,7 +476,8 @@ class Connection:
         self._out = b""
         self._close_file()
         if self._body is not None:
-            self._body.close()
+            with suppress(OSError):  # a full disk, once more: what was not written is written now
+                self._body.close()
             self._body = None
 
     def _close_file(self) -> None:

@@ -48,6 +48,8 @@ CHUNK_EXT: Final = (
     + QUOTED_STRING
     + rb"))?+)*+"
 )
+# The line of a chunk without extensions, with its end, to be taken at one go.
+PLAIN_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(" + CHUNK_EXT + rb")")
 
 # RFC 9112 section 6.1 and RFC 9110 section 10.1.4:

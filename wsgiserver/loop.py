@@ -145,9 +145,8 @@ class Loop:
         if now >= self._next_tick:
             self.site.tick(time.time())
             self._next_tick = now + TICK
-        if events and self._next_sweep > now + SWEEP:
-            # A state has changed perhaps, and has a nearer deadline than any at the last sweep.
-            self._next_sweep = now + SWEEP
+        if events:
+            self._sweep_soon()
         connections = self.connections
         for descriptor, _ in events:
             connection = connections.get(descriptor)
@@ -213,6 +212,12 @@ class Loop:
                 self._ready.append(connection)
             else:
                 self._settle(connection)
+        self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        """Note that a state has changed perhaps, and has a nearer deadline than any at the last sweep."""
+        if self._next_sweep > self._now + SWEEP:
+            self._next_sweep = self._now + SWEEP
 
     def _settle(self, connection: Connection) -> None:
         """Watch of the connection what its state asks for; let go of it where it has ended."""
@@ -311,8 +316,7 @@ class Loop:
                     self._ready.append(connection)
                 else:
                     self._settle(connection)
-            elif connection.deadline < nearest:
-                nearest = connection.deadline
+            nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
         self._next_sweep = max(nearest, now + SWEEP)
         if self._unsent:
             self._write()
