@@ -425,7 +425,7 @@ def test_a_client_that_never_reads_is_waited_for_no_longer_than_asked(connect: A
 
 
 def test_a_body_that_only_the_end_of_the_connection_ends_is_seen_to_be_cut(connect: Any) -> None:
-    """To HTTP/1.0 an orderly end would say that this was all (RFC 9112 section 8): only a reset says that it was not."""
+    """To HTTP/1.0 an orderly end would say that this was all (RFC 9112 section 8): only a reset says it was not."""
     leave = threading.Event()
 
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
