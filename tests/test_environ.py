@@ -337,9 +337,11 @@ def test_the_input_of_a_request_holds_nothing_of_the_next() -> None:
     assert read_by(lambda source: source.read(), TEXT + GET) == BODY
 
 
-def test_a_chunked_body_has_no_content_length_and_says_that_it_ends() -> None:
+def test_a_chunked_body_is_as_if_it_had_come_with_its_length() -> None:
+    """RFC 9112 section 7.1.3: decoded, it has a length and no coding any more; frameworks go by these two."""
     environ = environ_of(CHUNKED)
-    assert "CONTENT_LENGTH" not in environ
+    assert int(environ["CONTENT_LENGTH"]) == len(environ["wsgi.input"].read())
+    assert "HTTP_TRANSFER_ENCODING" not in environ
     assert environ["wsgi.input_terminated"] is True
 
 

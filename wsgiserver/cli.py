@@ -48,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         message = error.format_message().rstrip(".")
         return _refuse(f"{message[:1].lower()}{message[1:]}; see wsgiserver --help")
+    except BrokenPipeError:
+        return 141  # who reads has had enough, as with any filter
+    except OSError as error:
+        return _refuse(f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
         return 130
 

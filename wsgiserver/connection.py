@@ -38,6 +38,10 @@ BODY_APPETITE: Final = 256 * 1024
 FILE_SHARE: Final = 4 * 1024 * 1024
 
 
+# Characters of a path that tell one route from another.
+ROUTE_LENGTH: Final = 128
+
+
 class Watch(Enum):
     """What the poller looks for."""
 
@@ -246,10 +250,10 @@ class Connection:
 
     @property
     def route(self) -> str:
-        """What kind of work the exchange is: its method and path without the digits at the end."""
+        """What kind of work the exchange is: its method and the begin of its path, without the digits at the end."""
         exchange = self.exchange
         request = exchange.request if exchange is not None else UNREADABLE
-        return f"{request.method} {request.path.rstrip('0123456789')}"
+        return f"{request.method} {request.path[:ROUTE_LENGTH].rstrip('0123456789')}"
 
     def run(self) -> None:
         """Call the application for the exchange that is ready. Never raises."""
@@ -259,9 +263,7 @@ class Connection:
         body = self._body
         self._body = None
         stream = self.stream
-        environ = make_environ(
-            self._base, exchange.request, body, self._reader.trailers, stream.peer_host, stream.peer_port
-        )
+        environ = make_environ(self._base, exchange, body, self._reader.trailers, stream.peer_host, stream.peer_port)
         # When this returns, the connection may already belong to the next exchange.
         run(self.site.application, environ, exchange)
         if body is not None and type(body) is not BytesIO:
@@ -422,12 +424,9 @@ class Connection:
 
     def _lose(self, error: OSError, now: float) -> None:
         """Finish an exchange whose client left while the response was on its way."""
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.error = exchange.error or error
-            exchange.keep_alive = False
-            self._observe(exchange, now, complete=False)
-            self.exchange = None
+        if self.exchange is not None:
+            self.exchange.error = self.exchange.error or error
+        self.abandon(now)
         self.close()
 
     def _observe(self, exchange: Exchange, now: float, *, complete: bool) -> None:
@@ -436,7 +435,7 @@ class Connection:
         for observe in self.site.observers:
             try:
                 observe(exchange)
-            except Exception as error:
+            except BaseException as error:  # whatever it raises, the loop goes on
                 self.site.report(f"the observer {observe!r} failed", error)
 
     # -- time: the loop's leader -----------------------------------------------------------------------------------
@@ -468,6 +467,14 @@ class Connection:
         else:
             self.close()
         return False
+
+    def abandon(self, now: float) -> None:
+        """Finish an exchange that the connection did not live to see the end of; called when it is closed."""
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.keep_alive = False
+            self._observe(exchange, now, complete=False)
+            self.exchange = None
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""

@@ -3,8 +3,7 @@
 from io import BytesIO
 from typing import IO, Final
 
-from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Site
-from wsgiserver.messages import Request
+from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Exchange, Site
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.
 BLOCK_SIZE: Final = 64 * 1024
@@ -53,13 +52,14 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
 
 def make_environ(
     base: Environ,
-    request: Request,
+    exchange: Exchange,
     body: IO[bytes] | None,
     trailers: list[tuple[str, str]],
     peer_host: str,
     peer_port: str,
 ) -> Environ:
     """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
+    request = exchange.request
     environ = base.copy()
     environ.update(request.fields.variables)
     environ["REQUEST_METHOD"] = request.method
@@ -70,6 +70,11 @@ def make_environ(
     environ["REMOTE_ADDR"] = peer_host
     environ["REMOTE_PORT"] = peer_port
     environ["wsgi.input"] = BytesIO() if body is None else body
+    if request.fields.chunked:
+        # RFC 9112 section 7.1.3: the body is decoded, and its length known. Django finds no body without it, and
+        # bottle would decode it once more.
+        environ["CONTENT_LENGTH"] = str(exchange.body_received)
+        del environ["HTTP_TRANSFER_ENCODING"]
     if request.authority is not None:
         environ["HTTP_HOST"] = request.authority
     if trailers:

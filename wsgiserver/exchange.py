@@ -243,16 +243,20 @@ class Exchange:
             self.keep_alive = False
         self.body_sent += len(data)
         self._left = 0
+        if not self.site.multithread and self._state is State.SENDING:
+            # Nobody but this thread would let it leave while the application goes on.
+            self._channel.send(head + data)
+            head = data = b""
         self._end(head, data)
         if size > left:
-            raise BadResponse(f"the body is longer than its Content-Length, {self.length} (RFC 9110 section 8.6)")
+            raise self._too_long()
 
     def _write_after_end(self) -> None:
         if self._framing is Framing.NONE:
             return
         self.keep_alive = False
         if self._framing is Framing.LENGTH:
-            raise BadResponse(f"the body is longer than its Content-Length, {self.length} (RFC 9110 section 8.6)")
+            raise self._too_long()
         raise BadResponse("write() was called after the response had ended (PEP 3333)")
 
     # -- the end -----------------------------------------------------------------------------------------------------
@@ -345,6 +349,9 @@ class Exchange:
             self._channel.send(head)
         given = self.body_sent
         raise BadResponse(f"the body has {given} octets, its Content-Length says {given + self._left}")
+
+    def _too_long(self) -> BadResponse:
+        return BadResponse(f"the body is longer than its Content-Length, {self.body_sent} (RFC 9110 section 8.6)")
 
     def _warn(self, names: tuple[str, ...]) -> None:
         for name in names:

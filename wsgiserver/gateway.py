@@ -64,7 +64,8 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
         return False
     file = wrapper.filelike
     # Others have a descriptor too, but read otherwise than the system does: a gzip file, say.
-    if not isinstance(file, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
+    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    if type(raw) is not io.FileIO:
         return False
     try:
         status = os.fstat(file.fileno())
@@ -73,7 +74,7 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
         descriptor = os.dup(file.fileno())
     except (OSError, ValueError):
         return False  # a pipe, a closed file; reading will tell
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:  # files of /proc have a size of 0, and content
         os.close(descriptor)
         return False
     try:

@@ -10,6 +10,7 @@ from typing import Final
 # RFC 9110 section 5.6.2:  token = 1*tchar
 TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 TOKEN: Final = TCHAR + rb"++"
+TOKEN_START: Final = re.compile(TOKEN)
 
 # RFC 9110 section 5.6.4:  quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
 QUOTED_STRING: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
@@ -18,6 +19,7 @@ QUOTED_STRING: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x
 # RFC 9112 section 2.3:  HTTP-version = "HTTP/" DIGIT "." DIGIT
 # The target is any run of visible bytes but "#" (RFC 9112 section 3.2 has no fragment); bytes above 0x7F pass.
 TARGET: Final = rb"[\x21\x22\x24-\x7e\x80-\xff]++"
+TARGET_START: Final = re.compile(TARGET)
 REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") (" + TARGET + rb") HTTP/([0-9])\.([0-9])")
 
 # RFC 9112 section 5:  field-line = field-name ":" OWS field-value OWS

@@ -15,6 +15,8 @@ from wsgiserver.grammar import (
     LINE_BREAK,
     PCT_ENCODED,
     REQUEST_LINE,
+    TARGET_START,
+    TOKEN_START,
     TRANSFER_CODING,
 )
 from wsgiserver.messages import BadRequest, Fields, Request
@@ -70,7 +72,8 @@ def _explain_field(line: bytes) -> BadRequest:
         return BadRequest(400, reason, "RFC 9112 section 5.1", line, len(stripped))
     head = FIELD_LINE.match(line)
     if head is None:
-        at = next(i for i in range(len(name)) if not FIELD_LINE.fullmatch(name[i : i + 1] + b":"))
+        good = TOKEN_START.match(name)
+        at = good.end() if good is not None else 0
         return BadRequest(400, "a field name is not a token", "RFC 9110 section 5.1", line, at)
     return BadRequest(400, "a field value holds a control character", "RFC 9110 section 5.5", line, head.end())
 
@@ -258,10 +261,11 @@ def _explain_request_line(line: bytes) -> BadRequest:
     method, target, _ = parts
     if not REQUEST_LINE.fullmatch(method + b" / HTTP/1.1"):
         return BadRequest(400, "the method is not a token", "RFC 9110 section 9.1", line, 0)
-    for at, byte in enumerate(target):
-        if not REQUEST_LINE.fullmatch(b"GET %c HTTP/1.1" % byte):
-            reason = "the target holds a character that may not stand in it"
-            return BadRequest(400, reason, "RFC 9112 section 3.2", line, len(method) + 1 + at)
+    good = TARGET_START.match(target)
+    if good is None or good.end() < len(target):
+        reason = "the target holds a character that may not stand in it"
+        at = len(method) + 1 + (good.end() if good is not None else 0)
+        return BadRequest(400, reason, "RFC 9112 section 3.2", line, at)
     at = len(method) + len(target) + 2
     return BadRequest(400, "the version is not of the form HTTP/1.1", "RFC 9112 section 2.3", line, at)
 

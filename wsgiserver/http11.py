@@ -31,7 +31,7 @@ EXTENSIONS_LIMIT: Final = 16 * 1024
 # A chunk's size has at most so many hex digits: 64 bits.
 CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
-# A buffer of more octets that is used up request by request becomes a bytearray.
+# A buffer of more octets that is used up request by request becomes a bytearray; a head of more is not remembered.
 LONG: Final = 4096
 
 
@@ -157,12 +157,14 @@ class Reader:
             fields = self._fields
         else:
             fields = parse_fields(block, self._limits.limit_fields)
-            self._block = block
-            self._fields = fields
+            if len(block) <= LONG:
+                self._block = block
+                self._fields = fields
         request = Request(*line, fields)
         check_head(request)
-        self._head = head
-        self._request = request
+        if len(head) <= LONG:
+            self._head = head
+            self._request = request
         return request
 
     def _scan_head(self) -> Request | None:

@@ -64,11 +64,15 @@ def resolve(name: str) -> Loaded:
     match = _NAME.fullmatch(name)
     if match is None:
         raise LoadError(f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py")
-    _make_importable(Path.cwd())
     place, path = match["place"], match["path"]
-    if _is_path(place):
-        place = str(_file_at(Path(place)))
-        module = _import_file(Path(place).resolve())
+    try:
+        _make_importable(Path.cwd())
+        file = _file_at(Path(place)) if _is_path(place) else None
+    except OSError as error:
+        raise LoadError(f"cannot look for {name!r}: {error.strerror}") from None
+    if file is not None:
+        place = str(file)
+        module = _import_file(file.resolve())
     else:
         module = _import_module(place, place)
     name, value = (f"{place}:{path}", _attribute(module, place, path)) if path else _discover(module, place)
@@ -97,7 +101,7 @@ def _file_at(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), likeness=0.8)
+        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), likeness=0.7)
         raise LoadError(f"there is no file {path}{near or f' (the working directory is {Path.cwd()})'}")
     for name in FILES:
         if (path / name).is_file():
@@ -113,7 +117,9 @@ def _make_importable(folder: Path) -> None:
 def _import_module(name: str, place: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         _import_failed(place, error)
 
 
@@ -144,8 +150,10 @@ def _import_loose_file(path: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         _import_failed(str(path), error)
     return module
 
@@ -156,7 +164,8 @@ def _import_failed(place: str, error: BaseException) -> NoReturn:
         # No code of the user's had run, so it is the place itself that is missing.
         raise LoadError(_not_found(error.name or place)) from None
     if isinstance(error, SyntaxError):
-        line = f"{error.filename}, line {error.lineno}: Python cannot read this: {error.msg}"
+        where = f"{error.filename}, line {error.lineno}" if error.filename else place
+        line = f"{where}: Python cannot read this: {error.msg}"
     elif isinstance(error, SystemExit):
         line = f'{place} ended while it was imported; put what it runs under if __name__ == "__main__":'
     else:

@@ -22,13 +22,13 @@ class AccessLog:
     """An observer that writes one line for each exchange.
 
     The lines are collected, and handed to ``write`` as one ``str`` at each ``flush``, which the loop calls
-    once a turn. In colour they are made for the eyes of a developer (``terminal_line``), else for programs
-    (``combined_line``).
+    once a turn. For people they are made for the eyes of a developer, in colour or plain (``terminal_line``,
+    ``plain_line``), else for programs (``combined_line``).
     """
 
-    def __init__(self, write: Callable[[str], object], colour: bool) -> None:
+    def __init__(self, write: Callable[[str], object], colour: bool, people: bool = False) -> None:
         self._write = write
-        self._line = terminal_line if colour else combined_line
+        self._line = terminal_line if colour else plain_line if people else combined_line
         self._lines: list[str] = []
         self._told = False
 
@@ -73,13 +73,22 @@ def _quoted(referer: str | None, agent: str | None) -> str:
     return f'"{escape(referer or "-")}" "{escape(agent or "-")}"'
 
 
+def plain_line(exchange: Exchange) -> str:
+    """Format an exchange for people: method, path, status, bytes, time, client."""
+    return _line_for_people(exchange, exchange.status[:3] or "---")
+
+
 def terminal_line(exchange: Exchange) -> str:
-    """Format an exchange for a terminal: method, path, status in colour, bytes, time, client."""
-    request = exchange.request
+    """Format an exchange for people at a terminal that shows colours; the status has that of its class."""
     status = exchange.status[:3] or "---"
+    return _line_for_people(exchange, f"\x1b[{_COLOURS.get(status[0], '35')}m{status}\x1b[0m")
+
+
+def _line_for_people(exchange: Exchange, status: str) -> str:
+    request = exchange.request
     milliseconds = (exchange.ended - exchange.started) * 1000
     return (
-        f"{request.method} {escape(request.target)} \x1b[{_COLOURS.get(status[0], '35')}m{status}\x1b[0m "
+        f"{request.method} {escape(request.target)} {status} "
         f"{exchange.body_sent} B {milliseconds:.1f} ms {exchange.peer}\n"
     )
 
@@ -200,6 +209,11 @@ class _ColourFormatter(_Formatter):
         return f"\x1b[{colour}m{record.levelname.lower()}\x1b[0m: {message}"
 
 
-def coloured(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+def at_terminal(stream: TextIO | None) -> bool:
+    """Tell whether people read what is written to a stream; nobody does where it is closed (None)."""
+    return stream is not None and stream.isatty()
+
+
+def coloured(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether to write in colour: to a terminal, unless NO_COLOR (no-color.org) or a dumb one forbids it."""
-    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return at_terminal(stream) and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"

@@ -32,6 +32,8 @@ RUN_TIME: Final = 0.001
 SWEEP: Final = 1.0
 # Seconds for which a Date line is good.
 TICK: Final = 1.0
+# Seconds that a server which stops reads on from clients that it has closed, see ``State.LINGERING``.
+LINGER_STOPPING: Final = 0.1
 # No room for a new client: not enough descriptors or memory (accept(2)).
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -80,6 +82,7 @@ class Loop:
         self._stop_at: float | None = None
         self.over = False
         self._listening = True
+        self._stopping_since = 0.0
         self._closed = False
         self._accept(True)
 
@@ -148,10 +151,11 @@ class Loop:
         if events:
             self._sweep_soon()
         connections = self.connections
+        others = []
         for descriptor, _ in events:
             connection = connections.get(descriptor)
             if connection is None:
-                self._greet(descriptor)
+                others.append(descriptor)
                 continue
             watch = connection.state.watch
             if watch is Watch.READ:
@@ -162,6 +166,9 @@ class Loop:
             else:
                 # Its exchange runs, and it sends more or has left: not to be told again until it is given back.
                 self._settle(connection)
+        # Last, for a newcomer may take the place of one who is idle, but not of one who has just asked.
+        for descriptor in others:
+            self._greet(descriptor)
 
     def _receive(self, connection: Connection) -> bool:
         """Receive from a client; False when nothing is there."""
@@ -233,6 +240,7 @@ class Loop:
     def _forget(self, connection: Connection) -> None:
         if self.connections.pop(connection.descriptor, None) is None:
             return
+        connection.abandon(self._now)
         if connection.abrupt:
             connection.stream.reset()
         else:
@@ -261,20 +269,22 @@ class Loop:
         listener, base = self._listeners[descriptor]
         for _ in range(COHORT):
             full = len(self.connections) >= self.site.settings.limit_connections
-            if full and self._longest_idle() is None:
+            idle = self._longest_idle() if full else None
+            if full and idle is None:
                 self._accept(False)
                 return
             try:
                 stream = listener.accept()
             except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                self._run_out(error)
+                if error.errno in _NO_ROOM:
+                    self._run_out(error)
+                else:
+                    self._give_up(listener, error)
                 return
             if stream is None:
                 return
-            if full:
-                self._make_room()
+            if idle is not None:
+                self._dismiss(idle)
             connection = Connection(self.site, stream, base, self.hand_in, self._now)
             connection.descriptor = stream.fileno()
             self.connections[connection.descriptor] = connection
@@ -284,22 +294,28 @@ class Loop:
         idle = (c for c in self.connections.values() if c.state is State.IDLE and not c.queued)
         return min(idle, key=lambda connection: connection.deadline, default=None)
 
-    def _make_room(self) -> bool:
-        """Close the connection that has been idle longest; False where none is idle."""
-        longest = self._longest_idle()
-        if longest is None:
-            return False
-        longest.close()
-        self._settle(longest)
-        return True
+    def _dismiss(self, idle: Connection) -> None:
+        idle.close()
+        self._settle(idle)
+
+    def _give_up(self, listener: Listener, error: OSError) -> None:
+        """Go on without a listener that its other owner has shut down, say; others are served."""
+        self.site.report(f"{listener.url} takes no more clients ({error.strerror}); start the server again to mend it")
+        descriptor = listener.fileno()
+        self._poller.watch(descriptor, Watch.READ, Watch.NOTHING)
+        del self._listeners[descriptor]
+        listener.close()
 
     def _run_out(self, error: OSError) -> None:
         """Deal with a system that has no room for another client: make some, or wait until one ends."""
         if not self._told_no_room:
             self._told_no_room = True
             self.site.report(f"no room for more clients ({error.strerror}); raise the limit (ulimit -n)")
-        if not self._make_room():
+        idle = self._longest_idle()
+        if idle is None:
             self._accept(False)
+        else:
+            self._dismiss(idle)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -327,6 +343,7 @@ class Loop:
         """Close what can be closed now; be over when nothing is left, or the time is."""
         if self._listening:
             self._listening = False
+            self._stopping_since = self._now
             self._accept(False)
             for listener, _ in self._listeners.values():
                 listener.close()
@@ -335,11 +352,15 @@ class Loop:
             if connection.state is State.ANSWERING or connection.queued:
                 continue
             # What was asked before the stop is answered, though it was not read yet.
-            if late or (connection.unasked and not self._receive(connection)):
+            if connection.state is State.LINGERING:
+                ended = self._now >= self._stopping_since + LINGER_STOPPING
+            else:
+                ended = connection.unasked and not self._receive(connection)
+            if late or ended:
                 connection.close()
                 self._settle(connection)
         self.over = late or not self.connections
-        self._next_sweep = min(self._next_sweep, stop_at, self._now + SWEEP)
+        self._next_sweep = min(self._next_sweep, stop_at, self._now + LINGER_STOPPING)
 
     def close(self) -> None:
         """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""

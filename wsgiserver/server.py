@@ -10,14 +10,15 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any
 
 from wsgiserver.baton import Baton
 from wsgiserver.exchange import Application, Exchange, Site
-from wsgiserver.logs import AccessLog, ErrorStream, coloured
+from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
 from wsgiserver.loop import Loop
-from wsgiserver.settings import Settings
+from wsgiserver.settings import BY_NAME, BadSetting, Settings
 from wsgiserver.sockets import Listener, parse_address
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
@@ -49,6 +50,8 @@ class Server:
         observers: Sequence[Observer] = (),
         **overrides: Any,
     ) -> None:
+        if not callable(application):
+            raise TypeError(f"a WSGI application is a callable; this is {application!r}")
         self.settings = _override(settings, overrides)
         self.listeners: list[Listener] = []
         self.site = Site(application, self.settings, ErrorStream(), observers, multithread=self.settings.threads > 1)
@@ -58,6 +61,7 @@ class Server:
         self._over = threading.Event()
         # The first to stop closes; others wait until it has.
         self._closing = threading.Lock()
+        self._failure: BaseException | None = None
         self._closed = False
         # Called on the leader when the server is over, beside the event.
         self._on_over: Callable[[], object] | None = None
@@ -115,9 +119,11 @@ class Server:
         try:
             if loop.turn():
                 return True
-        except BaseException:
+        except BaseException as error:
+            # A fault of the server's own: who waits for it is told, see ``stop``.
+            self._failure = error
             self._end()
-            raise
+            return False
         if loop.over:
             self._end()
         return False
@@ -136,7 +142,10 @@ class Server:
 
     def _flush(self) -> None:
         for flush in self._flushes:
-            flush()
+            try:
+                flush()
+            except Exception as error:
+                self.site.report(f"the observer's {flush!r} failed", error)
 
     @property
     def over(self) -> bool:
@@ -155,7 +164,8 @@ class Server:
     def stop(self, timeout: float | None = None) -> None:
         """Answer what is under way for ``timeout`` seconds at most (the setting's by default), then close everything.
 
-        May be called from any thread but one that runs an exchange, and again.
+        May be called from any thread but one that runs an exchange, and again. Raises RuntimeError when the server
+        had ended by a fault of its own.
         """
         loop, baton = self._loop, self._baton
         if loop is None or baton is None or self._closed:
@@ -174,6 +184,8 @@ class Server:
             # A thread that is still in the application after its time is left to it; threads are daemons.
             baton.join(0.0 if answering else JOIN_TIME)
             self._flush()
+        if self._failure is not None:
+            raise RuntimeError("the server failed, and has closed everything") from self._failure
 
     def __enter__(self) -> "Server":
         self.start()
@@ -203,7 +215,7 @@ def serve(
     """
     settings = _override(settings, overrides)
     if settings.access_log and not settings.quiet:
-        observers = (*observers, AccessLog(_write_out, coloured(sys.stdout)))
+        observers = (*observers, AccessLog(_write_out, coloured(sys.stdout), at_terminal(sys.stdout)))
     server = Server(application, settings=settings, observers=observers)
     on_start = on_start or (lambda server: None)
     if threading.current_thread() is not threading.main_thread():
@@ -218,16 +230,16 @@ def serve(
 
 
 def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
-    if settings is None:
-        return Settings(**overrides)
-    import dataclasses
-
-    return dataclasses.replace(settings, **overrides) if overrides else settings
+    unknown = sorted(overrides.keys() - BY_NAME.keys())
+    if unknown:
+        raise BadSetting(f"there is no setting {unknown[0]!r}; there are {', '.join(BY_NAME)}")
+    return Settings(**overrides) if settings is None else replace(settings, **overrides)
 
 
 def _write_out(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # closed, as daemons do
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 class _Signals:
@@ -252,7 +264,7 @@ class _Signals:
         self._count += 1
 
     def obey(self, server: Server) -> None:
-        """Wait until the server is over: a first signal stops it, a second one at once."""
+        """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
         server._on_over = self._wake
         while not server.over:
             if self._count > 1:
@@ -260,7 +272,12 @@ class _Signals:
                 return
             if self._count:
                 server.ask_to_stop()
-            self._ear.recv(64)
+                # An application that holds the only thread is waited for no longer than this.
+                self._ear.settimeout(server.settings.timeout_stop + GRACE)
+            try:
+                self._ear.recv(64)
+            except TimeoutError:
+                return
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):

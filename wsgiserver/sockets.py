@@ -64,7 +64,7 @@ def parse_address(text: str) -> Address:
     if kind == "fd" and re.fullmatch("[0-9]{1,9}", rest):
         return Address("fd", descriptor=int(rest))
     match = _TCP.fullmatch(text)
-    if match is None or kind in ("unix", "fd"):
+    if match is None or kind in ("unix", "fd", "*"):
         raise AddressError(f"{text!r} is no address: {_misread(text)}write {FORMS}")
     six, host, port = match.groups()
     if int(port) > 65535:
@@ -76,6 +76,8 @@ def parse_address(text: str) -> Address:
 
 def _misread(text: str) -> str:
     """Guess what was meant, as the beginning of the advice; "" when there is no telling."""
+    if text.startswith("*:"):
+        return f"for all interfaces write {text[1:]}; else "
     if "//" in text:
         return "leave out the scheme and the slashes; "
     if text.count(":") > 1 and "[" not in text:
@@ -232,6 +234,16 @@ _NOBODY = {
 }
 
 
+# A close drops what was not delivered, and tells the client with a reset.
+_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+# Where the system tells so that a socket was shut down for reading.
+_POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
+
+
+def _refuse_to_send(data: object) -> int:
+    raise ConnectionAbortedError(errno.ECONNABORTED, "the server has closed the connection")
+
+
 class Stream:
     """One client over a plain, non-blocking socket; ``peer_address`` is what ``accept`` gave for it.
 
@@ -239,10 +251,11 @@ class Stream:
     raise ``BlockingIOError`` when the socket is not ready, another ``OSError`` when the client is gone.
     """
 
-    __slots__ = ("_socket", "fileno", "peer", "peer_host", "peer_port", "recv", "send", "sendmsg")
+    __slots__ = ("_aborted", "_socket", "fileno", "peer", "peer_host", "peer_port", "recv", "send", "sendmsg")
 
     def __init__(self, client: socket.socket, peer_address: object) -> None:
         self._socket = client
+        self._aborted = False
         self.fileno: Callable[[], int] = client.fileno
         self.recv: Callable[[int], bytes] = client.recv
         self.send: Callable[[Chunk], int] = client.send
@@ -275,7 +288,12 @@ class Stream:
         if not hasattr(select, "poll"):
             return bool(select.select([], [self.fileno()], [], timeout)[1])
         poll = select.poll()  # unlike select it takes descriptors above 1023
-        poll.register(self.fileno(), select.POLLOUT)
+        poll.register(self.fileno(), select.POLLOUT | _POLLRDHUP)
+        events = poll.poll(timeout * 1000)
+        if self._aborted or not events or events[0][1] != _POLLRDHUP:
+            return bool(events)
+        # The client will send no more; it may read on.
+        poll.modify(self.fileno(), select.POLLOUT)
         return bool(poll.poll(timeout * 1000))
 
     def shut(self) -> None:
@@ -284,9 +302,16 @@ class Stream:
             self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
-        """End the connection for both sides, though another thread waits for it: that thread is woken."""
+        """Take the connection from a thread that sends on it: it is woken, and sends no more.
+
+        The client is told when that thread, or the process, closes the socket: with a reset, for the end of the
+        connection could pass for the end of the response. The number of the socket stays taken until then.
+        """
+        self._aborted = True
+        self.send = self.sendmsg = _refuse_to_send
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close; what was sent is still delivered. Again: nothing happens."""
@@ -296,8 +321,7 @@ class Stream:
     def reset(self) -> None:
         """Close at once and drop what was not delivered: TCP tells the client with RST."""
         with contextlib.suppress(OSError):
-            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.close()
 
 
@@ -461,8 +485,19 @@ def _listening_inodes(address: Address) -> Iterator[str]:
         return
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for row in _rows(table):
-            if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == address.port:
+            host, _, port = row[1].rpartition(":")
+            if row[3] == "0A" and int(port, 16) == address.port and _clash(host, address.host):
                 yield row[9]
+
+
+def _clash(held: str, wanted: str) -> bool:
+    """Tell whether a listener on one address, as the kernel writes it, keeps another off the same port."""
+    if not int(held, 16) or wanted in ("", "0.0.0.0", "::") or len(held) > 8:
+        return True
+    try:
+        return bytes.fromhex(held)[::-1] == socket.inet_aton(wanted) or sys.byteorder != "little"
+    except OSError:
+        return True  # a host name
 
 
 def _rows(table: str) -> list[list[str]]:

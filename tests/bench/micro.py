@@ -44,7 +44,10 @@ def varied() -> "itertools.cycle[bytes]":
         [
             BROWSER.replace(b"/articles/17", b"/articles/%d?page=%d" % (n, n))
             .replace(b"aBcDeF", b"%06x" % (n * 7919))
-            .replace(b"document\r\n", b"document\r\nX-Request-Id: %032x\r\nX-Forwarded-For: 192.0.2.%d\r\n" % (n * n, n % 256))
+            .replace(
+                b"document\r\n",
+                b"document\r\nX-Request-Id: %032x\r\nX-Forwarded-For: 192.0.2.%d\r\n" % (n * n, n % 256),
+            )
             for n in range(5000)
         ]
     )
@@ -107,11 +110,12 @@ def main() -> None:
     request = read(BROWSER)
     assert request is not None
     heads = varied()
-    environ = make_environ(base, request, None, [], "192.0.2.1", "4711")
+    exchange = Exchange(site, request, connection, "192.0.2.1:4711", now)
+    environ = make_environ(base, exchange, None, [], "192.0.2.1", "4711")
     parts: dict[str, Callable[[], object]] = {
         "read a head that is known": lambda: read(BROWSER),
         "read a head that differs": lambda: read(next(heads)),
-        "environ": lambda: make_environ(base, request, None, [], "192.0.2.1", "4711"),
+        "environ": lambda: make_environ(base, exchange, None, [], "192.0.2.1", "4711"),
         "gateway and exchange": lambda: (
             run(hello, environ, Exchange(site, request, connection, "192.0.2.1:4711", now)),
             handed.pop(),
