@@ -11,7 +11,7 @@ WORKERS ?= auto
 OTHER_PYTHONS ?= 3.12 3.13
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-others test-all lint format types docs check clean
+.PHONY: help run test test-others test-all lint format types docs check fuzz stress bench bench-report bench-micro clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,21 @@ docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html; 
 
 check: lint types docs test  ## everything that must hold before a commit
 
+fuzz: $(VENV)/.installed-test  ## feed the reader with made-up bytes; SECONDS=600
+	@$(BIN)/python tests/test_reader_properties.py $(or $(SECONDS),600)
+
+stress: $(VENV)/.installed-test  ## random exchanges of every kind, each answer checked; SECONDS=600
+	@$(BIN)/python tests/stress.py $(or $(SECONDS),600)
+
+bench: $(VENV)/.installed-bench  ## compare with other servers (needs wrk); ARGS='--scenarios hello,flask --rounds 3'
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-report: $(VENV)/.installed-bench  ## write the last comparison into the documentation
+	@$(BIN)/python -m tests.bench report $(ARGS)
+
+bench-micro: $(VENV)/.installed-test  ## time the path of a request inside one process
+	@$(BIN)/python -m tests.bench.micro
+
 clean:  ## remove the environments and everything that was made
 	rm -rf .venv build dist docs/_build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -79,6 +94,7 @@ $(BIN)/pip:
 $(VENV)/.installed-run: extras =
 $(VENV)/.installed-test: extras = [test]
 $(VENV)/.installed-dev: extras = [dev]
+$(VENV)/.installed-bench: extras = [test,bench]
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/pip
 	@echo "Installing wsgiserver$(extras) into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(extras)'
