@@ -1,0 +1,206 @@
+"""Takes what a client sends, and runs a real connection with it in memory: no socket, no thread, no waiting.
+
+``MemoryStream`` is the transport, and ``Line`` does for one connection what the loop does for all of them, on a clock
+that its owner moves. Reader, environ, gateway, exchange and connection are the server's own. ``wire_client`` and
+``wire`` are next.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from wsgiserver.connection import Connection, State, Watch
+from wsgiserver.exchange import Application, Environ, Errors, Exchange, Site
+from wsgiserver.settings import Settings
+
+
+class MemoryStream:
+    """A transport in memory, with a client at its other end that takes all that it is sent (``connection.Stream``)."""
+
+    def __init__(self, host: str = "127.0.0.1", port: str = "50000") -> None:
+        self.peer_host = host
+        self.peer_port = port
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        # What the client sent and the server has not received; whether it closed its sending side, or is gone.
+        self.inbox = bytearray()
+        self.ended = False
+        self.gone = False
+        # What the client got.
+        self.sent = bytearray()
+        # How the server ended it: "shut" (its sending side), "closed" or "reset"; "" while it goes on.
+        self.end = ""
+        self.recv: Callable[[int], bytes] = self._recv
+        self.send: Callable[[Any], int] = self._send
+        self.sendmsg: Callable[[Any], int] | None = self._sendmsg
+        # Windows has no pread.
+        self.sendfile: Callable[[int, int, int], int] | None = self._sendfile if hasattr(os, "pread") else None
+
+    @property
+    def readable(self) -> bool:
+        """Whether ``recv`` gives something, be it the end or an error."""
+        return bool(self.inbox) or self.ended or self.gone
+
+    def _recv(self, size: int) -> bytes:
+        """Give what the client sent, ``size`` octets at most; b"" for the end of it."""
+        self._check()
+        if not self.readable:
+            raise BlockingIOError
+        data = bytes(self.inbox[:size])
+        del self.inbox[:size]
+        return data
+
+    def _send(self, data: Any) -> int:
+        """Take all of ``data``."""
+        self._check()
+        self.sent += data
+        return len(data)
+
+    def _sendmsg(self, buffers: Sequence[Any]) -> int:
+        """Take all buffers, one after the other."""
+        return sum(self._send(data) for data in buffers)
+
+    def _sendfile(self, descriptor: int, offset: int, count: int) -> int:
+        """Take a part of an open file."""
+        return self._send(os.pread(descriptor, count, offset))
+
+    def _check(self) -> None:
+        if self.gone:
+            raise ConnectionResetError("the client is gone")
+
+    def wait_writable(self, timeout: float) -> bool:
+        """Wait for nothing: this client takes everything at once."""
+        return True
+
+    def shut(self) -> None:
+        """End the server's sending side."""
+        self.end = "shut"
+
+    def close(self) -> None:
+        """End both sides."""
+        self.end = "closed"
+
+    def reset(self) -> None:
+        """End both sides so that the client can see that something is missing."""
+        self.end = "reset"
+
+    abort = reset
+
+
+class WatchedSite(Site):
+    """A site that hands over what applications raised; what ``on_error`` returns False for is written as well."""
+
+    def __init__(
+        self,
+        application: Application,
+        settings: Settings,
+        errors: Errors,
+        observers: Sequence[Callable[[Exchange], object]] = (),
+        *,
+        on_error: Callable[[BaseException], bool],
+        multithread: bool = False,
+    ) -> None:
+        super().__init__(application, settings, errors, observers, multithread)
+        self._on_error = on_error
+
+    def report(self, message: str, error: BaseException | None = None) -> None:
+        """Hand the error over, where there is one, and write the message where nobody took it."""
+        if error is None or not self._on_error(error):
+            super().report(message, error)
+
+
+class Line:
+    """One connection, and what the loop does for it."""
+
+    def __init__(self, site: Site, stream: MemoryStream, base: Environ, now: float) -> None:
+        self.stream = stream
+        # Seconds; it stands still until its owner moves it.
+        self.now = now
+        self.connection = Connection(site, stream, base, self._hand_in, now)
+        # As in the loop: it was read and waits to run; it was run and waits to leave.
+        self._ready = False
+        self._unsent = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has ended the connection, and takes nothing more."""
+        return self.connection.state is State.CLOSED
+
+    def work(self) -> None:
+        """Let the server do all that it can do now."""
+        while self._step():
+            pass
+        if self.closed:
+            self.stream.end = "reset" if self.connection.abrupt else "closed"
+
+    def expire(self, now: float) -> None:
+        """Move the clock, and do what is due when a deadline has passed."""
+        self.now = now
+        if self.connection.state is not State.ANSWERING and self.connection.deadline <= now:
+            self._ready = self.connection.expire(now)
+        self.work()
+
+    def end(self) -> None:
+        """Let the client close its sending side: what it sent is all there is."""
+        self.stream.ended = True
+        self.work()
+
+    def _hand_in(self, connection: Connection) -> None:
+        self._unsent = True
+
+    def _step(self) -> bool:
+        """Do one thing as the loop would; False when there is nothing to do."""
+        connection = self.connection
+        if self._unsent or connection.state is State.WRITING:
+            self._unsent = False
+            self._ready = connection.flush(self.now)
+        elif self._ready:
+            self._ready = False
+            if connection.advance(self.now):
+                connection.run()
+        elif connection.state.watch is Watch.READ and self.stream.readable:
+            self._receive()
+        else:
+            return False
+        return True
+
+    def _receive(self) -> None:
+        try:
+            data = self.stream.recv(self.connection.appetite)
+        except OSError:
+            data = b""
+        self.connection.receive(data)
+        self._ready = bool(data) and self.connection.state is not State.LINGERING
+
+
+# -- What the clients share --------------------------------------------------------------------------------------------
+
+
+def strictly(application: Application) -> Application:
+    """Wrap an application so that its faults become failures."""
+    from wsgiserver.strict import strict  # only for those who ask for it
+
+    return strict(application)
+
+
+def with_overrides(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    """Give settings with single ones replaced."""
+    return Settings(**overrides) if settings is None else replace(settings, **overrides)
+
+
+def head_bytes(lines: Iterable[str]) -> bytes:
+    """Give the head that has these lines."""
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1")
+
+
+def chunked(pieces: Iterable[bytes]) -> bytes:
+    """Frame pieces as the chunked coding does (RFC 9112 section 7.1)."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+
+
+def own_traceback(error: BaseException) -> BaseException:
+    """Take the server's frames away from above the application's."""
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_globals.get("__package__") == __package__:
+        own = own.tb_next
+    return error.with_traceback(own) if own is not None else error

@@ -1,0 +1,107 @@
+"""Takes the application of a project under pytest and gives fixtures that test it over the wire.
+
+``wsgi_app`` is the application, ``testapp`` WebTest's ``TestApp`` over it, ``wire_client`` a connection for raw bytes,
+``wsgi_server`` a live server. When a test fails, what passed on the wire stands in its report. pytest loads this module
+in every project that has the package installed, so it loads nothing else until a fixture is used.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from wsgiserver.testing import LiveServer, TestApp, WireClient
+
+# What tells in a test's report what passed on the wire: a title, and what to call for the text.
+_told: pytest.StashKey[list[tuple[str, Callable[[], str]]]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--wsgi-strict``, and ``wsgi_strict`` for the configuration file."""
+    group = parser.getgroup("wsgi", "WSGI applications over the wire")
+    group.addoption(
+        "--wsgi-strict", action="store_true", help="Faults of the application that a server forgives are failures."
+    )
+    parser.addini("wsgi_strict", "The same as --wsgi-strict.", type="bool", default=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what passed on the wire to the report of a test that failed; secrets are masked."""
+    report = yield
+    if report.failed:
+        for title, tell in item.stash.get(_told, []):
+            text = tell()
+            if text:
+                report.sections.append((f"{title} ({report.when})", text))
+    return report
+
+
+def _tell(request: pytest.FixtureRequest, title: str, tell: Callable[[], str]) -> None:
+    request.node.stash.setdefault(_told, []).append((title, tell))
+
+
+def _strict(config: pytest.Config) -> bool:
+    return bool(config.getoption("--wsgi-strict") or config.getini("wsgi_strict"))
+
+
+@pytest.fixture
+def wsgi_app(pytestconfig: pytest.Config) -> Any:
+    """Give the application under test, ``app`` of ``[tool.wsgiserver]``; override this fixture to give another."""
+    from wsgiserver.loader import load
+    from wsgiserver.settings import from_file
+
+    app, _ = from_file(str(pytestconfig.rootpath / "pyproject.toml")).get("app", ("", ""))
+    if not app:
+        pytest.fail(
+            "wsgi_app knows no application. Define a fixture of that name which returns yours, or name it in "
+            'pyproject.toml:\n\n    [tool.wsgiserver]\n    app = "module:application"\n',
+            pytrace=False,
+        )
+    return load(app)
+
+
+@pytest.fixture
+def testapp(wsgi_app: Any, request: pytest.FixtureRequest) -> "TestApp":
+    """Give WebTest's ``TestApp`` over the wire; each response has ``wire``, with the bytes that passed."""
+    from wsgiserver.testing import TestApp
+
+    client = TestApp(wsgi_app, strict=_strict(request.config))
+    _tell(request, "WSGI exchanges", lambda: "\n\n".join(map(str, client.wire.exchanges)))
+    return client
+
+
+@pytest.fixture
+def wire_client(wsgi_app: Any, request: pytest.FixtureRequest) -> "WireClient":
+    """Give a connection to a server in memory: raw bytes in, parsed responses out, on a clock of its own."""
+    from wsgiserver.testing import WireClient
+    from wsgiserver.wire import show
+
+    client = WireClient(wsgi_app, strict=_strict(request.config))
+    _tell(request, "WSGI connection", lambda: show(bytes(client.sent), client.received) if client.sent else "")
+    return client
+
+
+@pytest.fixture(scope="session")
+def _wsgi_live_server(request: pytest.FixtureRequest) -> "Iterator[LiveServer]":
+    """Give one live server for all tests of this process."""
+    from wsgiserver.testing import LiveServer
+    from wsgiserver.welcome import application
+
+    with LiveServer(application, strict=_strict(request.config)) as server:
+        yield server
+
+
+@pytest.fixture
+def wsgi_server(
+    wsgi_app: Any, _wsgi_live_server: "LiveServer", request: pytest.FixtureRequest
+) -> "Iterator[LiveServer]":
+    """Give a live server with the test's application; an error of that which nobody has seen fails the test."""
+    server = _wsgi_live_server
+    server.forget()
+    server.raise_errors = True
+    server.set_app(wsgi_app)
+    _tell(request, "WSGI requests", server.summary)
+    yield server
+    server.check()
