@@ -30,6 +30,7 @@ ORDER = (
     "logs",
     "welcome",
     "loader",
+    "addresses",
     "sockets",
     "pollers",
     "loop",

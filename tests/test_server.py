@@ -20,8 +20,8 @@ import pytest
 
 from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
+from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.exchange import Environ, Exchange
-from wsgiserver.sockets import AddressError, BindError
 
 ROOT = Path(__file__).parents[1]
 # As long as a test may wait; a test that passes never does.

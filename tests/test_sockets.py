@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from wsgiserver import sockets
-from wsgiserver.sockets import FORMS, Address, AddressError, BindError, Listener, Stream, parse_address
+from wsgiserver.addresses import FORMS, Address, AddressError, BindError, explained, parse_address
+from wsgiserver.sockets import Listener, Stream
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this")
 
@@ -623,7 +624,7 @@ def test_a_host_name_that_is_unknown_is_told(host: str) -> None:
     ],
 )
 def test_rarer_errors_of_the_system_come_with_advice_too(code: int, address: str, advice: str) -> None:
-    with pytest.raises(BindError) as caught, sockets._explained(parse_address(address)):
+    with pytest.raises(BindError) as caught, explained(parse_address(address)):
         raise OSError(code, os.strerror(code))
     assert advice in str(caught.value)
 

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError
 from wsgiserver.loader import resolve as find_application
 from wsgiserver.logs import coloured, configure
@@ -28,7 +29,6 @@ from wsgiserver.settings import (
     Settings,
     resolve,
 )
-from wsgiserver.sockets import AddressError, BindError
 from wsgiserver.version import __version__
 
 # What a wrong command line raises. Newer typers carry a click of their own, whose classes are not those of the

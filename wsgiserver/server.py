@@ -14,12 +14,13 @@ from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any
 
+from wsgiserver.addresses import parse_address
 from wsgiserver.baton import Baton
 from wsgiserver.exchange import Application, Exchange, Site
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
 from wsgiserver.loop import Loop
 from wsgiserver.settings import BY_NAME, BadSetting, Settings
-from wsgiserver.sockets import Listener, parse_address
+from wsgiserver.sockets import Listener
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
 JOIN_TIME = 5.0
