@@ -26,6 +26,10 @@ ORDER = (
     "environ",
     "pages",
     "gateway",
+    "rules",
+    "faults",
+    "guards",
+    "strict",
     "connection",
     "logs",
     "welcome",
@@ -47,7 +51,7 @@ ORDER = (
 # Who may import what is not the standard library's. The two for tests are loaded by those alone who have it.
 OTHERS = {"cli": {"typer"}, "testapp": {"webtest"}, "pytest_plugin": {"pytest"}}
 # Bytes in, bytes out: no sockets, no threads, no clock, no system.
-PURE = ("grammar", "messages", "heads", "http11", "responses")
+PURE = ("grammar", "messages", "heads", "http11", "responses", "rules")
 IMPURE = frozenset(("socket", "ssl", "select", "selectors", "threading", "time", "os"))
 # The package's front door, and its command.
 DOORS = ("__init__", "__main__")

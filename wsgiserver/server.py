@@ -55,7 +55,12 @@ class Server:
             raise TypeError(f"a WSGI application is a callable; this is {application!r}")
         self.settings = _override(settings, overrides)
         self.listeners: list[Listener] = []
-        self.site = Site(application, self.settings, ErrorStream(), observers, multithread=self.settings.threads > 1)
+        errors = ErrorStream()
+        if self.settings.strict:
+            from wsgiserver.strict import Reporter, strict  # only for those who ask for it
+
+            application = strict(application, report=Reporter(errors))
+        self.site = Site(application, self.settings, errors, observers, multithread=self.settings.threads > 1)
         self._flushes = [flush for observer in observers if (flush := getattr(observer, "flush", None)) is not None]
         self._loop: Loop | None = None
         self._baton: Baton | None = None

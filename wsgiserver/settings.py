@@ -227,6 +227,13 @@ class Settings:
         "Answer errors with their status only.",
         "Else the page names the rule that was broken.",
     )
+    strict: bool = _setting(
+        RUN,
+        SWITCH,
+        False,
+        "Tell the application's faults.",
+        "Each once, on standard error, with its place and remedy; see [Strict mode](strict.md).",
+    )
 
     limit_line: int = _setting(LIMIT, SIZE, 16 << 10, "Request line.", "Answered with 414 when longer.")
     limit_head: int = _setting(LIMIT, SIZE, 64 << 10, "Header fields, all together.", "Answered with 431 when larger.")

@@ -1,0 +1,457 @@
+"""Takes an application and gives one that does the same, and has its faults told or raised; ``server`` serves that.
+
+``strict`` is a wrapper like any other. It sees all that passes between server and application: the environ and its
+streams, ``start_response``, ``write``, the chunks of the body, the end. The rules stand in ``rules``, and what a
+status, a header or an environ may be is checked there.
+"""
+
+import io
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from types import CodeType
+from typing import Any, Final
+
+from wsgiserver.environ import FileWrapper
+from wsgiserver.exchange import Application, Environ
+from wsgiserver.faults import (
+    Report,
+    Reporter,
+    StrictError,
+    StrictWarning,
+    best,
+    caller,
+    code_of,
+    own,
+    place_of_code,
+    place_of_error,
+    place_of_iterator,
+)
+from wsgiserver.guards import ErrorOutput, Input, Stream
+from wsgiserver.rules import (
+    BODYLESS,
+    RULES,
+    environ_faults,
+    header_faults,
+    kind,
+    length_of,
+    status_faults,
+    variable_faults,
+    well_formed,
+)
+
+__all__ = ["Reporter", "StrictError", "StrictWarning", "strict"]
+
+
+def strict(application: Application, *, report: Report | None = None) -> Application:
+    """Wrap an application so that its faults are told to ``report``, and it is served on; or raised, without.
+
+    A raised fault is a ``StrictError`` where it is seen: in the application's call of ``start_response``, or in what
+    the server calls. One that the application traps is raised once more in what the server calls next. Faults that are
+    warnings are given to ``warnings``, not raised. A file of ``wsgi.file_wrapper`` is handed on as such, so that the
+    server can send it by the kernel; any other body is iterated over.
+    """
+    # Which close() were called a second time, by their code: once each is enough to know.
+    probed: set[CodeType] = set()
+
+    def checked(environ: Environ, start_response: Any, /) -> Iterable[bytes]:
+        return _Call(application, report, probed, environ, start_response).run()
+
+    return checked
+
+
+# -- One call of the application ---------------------------------------------------------------------------------------
+
+_END: Final = object()
+
+
+class _Call:
+    """One call of an application, from its environ to the end of its body. Used by one thread at a time."""
+
+    def __init__(
+        self, application: Application, report: Report | None, probed: set[CodeType], environ: Environ, start: Any
+    ) -> None:
+        self.application = application
+        self.report = report
+        self.probed = probed
+        self.environ = environ
+        self.start = start
+        self.request = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')!r}"
+        # The fault that was raised into the application, as long as nobody above it has seen it.
+        self.unsettled: StrictError | None = None
+        self.place = place_of_code(code_of(application))
+        # -- how far the response is
+        self.started = False
+        # All of the body was given; and closed, so that the request is over.
+        self.over = False
+        self.closed = False
+        self.iterating = False
+        # start_response has raised exc_info, which must come through.
+        self.reraised = False
+        # -- what was given to start_response, and where
+        self.code = 0
+        self.headers: Any = None
+        self.headers_then: Any = None
+        self.names: frozenset[str] = frozenset()
+        self.length: int | None = None
+        self.started_at = ""
+        # -- the bodies: octets given; whether any of that of the request was read
+        self.given = 0
+        self.read = False
+
+    # -- faults
+
+    def fault(self, name: str, detail: str, place: str, cause: BaseException | None = None) -> None:
+        """Tell a fault, or raise it."""
+        error = StrictError(RULES[name], detail, place or self.place or "an unknown place", self.request)
+        if self.report is not None:
+            self.report(error)
+        elif error.severity == "warning":
+            file, _, line = error.place.rpartition(":")
+            warnings.warn_explicit(str(error), StrictWarning, file or error.place, int(line) if file else 0)
+        else:
+            self.unsettled = error
+            raise error from cause
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Raise a fault that the application has trapped; ``error`` is what comes out of it instead, if anything."""
+        fault, self.unsettled = self.unsettled, None
+        if fault is not None and fault is not error:
+            raise fault from error
+
+    @property
+    def bodyless(self) -> bool:
+        """Whether nothing of a body may follow the head."""
+        return self.code in BODYLESS or self.environ.get("REQUEST_METHOD") == "HEAD"
+
+    # -- the call
+
+    def run(self) -> Iterable[bytes]:
+        """Call the application, and give its body with the checks around it."""
+        for found in environ_faults(self.environ):
+            self.fault(*found, self.place)
+        environ = self._lent()
+        try:
+            result = self.application(environ, self.start_response)
+        except Exception as error:
+            self.over = self.closed = True
+            self.settle(error)
+            raise
+        try:
+            self.settle()
+            self._check_environ(environ)
+            self._check_trapped(self.place)
+            return self._checked(result)
+        except Exception:
+            if callable(getattr(result, "close", None)):
+                result.close()  # type: ignore[attr-defined]  # nobody else will
+            self.over = self.closed = True
+            raise
+
+    def _lent(self) -> Environ:
+        """Make the application's own environ: a plain dict, with guards before the streams."""
+        environ = dict(self.environ)
+        if "wsgi.input" in environ:
+            environ["wsgi.input"] = Input(self, environ["wsgi.input"], bool(environ.get("wsgi.input_terminated")))
+        if "wsgi.errors" in environ:
+            environ["wsgi.errors"] = ErrorOutput(self, environ["wsgi.errors"])
+        return environ
+
+    def _check_environ(self, environ: Environ) -> None:
+        """Check what the application made of its environ, and let those who called it see that."""
+        before = {*variable_faults(self.environ)}
+        for _, detail in variable_faults(environ):
+            if ("environ-value", detail) not in before and detail.split(" ")[0].isupper():
+                self.fault("environ-changed", detail, self.place)
+        for name, value in environ.items():
+            if not isinstance(value, Stream):
+                self.environ[name] = value
+        for name in [name for name in self.environ if name not in environ]:
+            del self.environ[name]
+
+    def _checked(self, result: Any) -> Iterable[bytes]:
+        """Put the checks around what the application returned."""
+        place = self.started_at if own(self.started_at) else self.place
+        if isinstance(result, str | bytes):
+            self.fault("body-is-string", f"it returned {result!r:.80}", place)
+        elif not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
+            self.fault("body-not-iterable", f"it returned {result!r:.80}", place)
+            return result  # type: ignore[no-any-return]  # the server shall see what it would see
+        size = _size_of_file(result)
+        if size is not None:
+            return self._file(result, size)
+        try:
+            return _SizedBody(self, result, len(result)) if hasattr(type(result), "__len__") else _Body(self, result)
+        except Exception:  # len() failed, and so the server does not know the length either
+            return _Body(self, result)
+
+    def _file(self, wrapper: FileWrapper, size: int) -> FileWrapper:
+        """Check a file that the server can send without iterating.
+
+        PEP 3333, "Optional Platform-Specific File Handling": it may be longer than Content-Length, but not shorter.
+        """
+        body = _Body(self, wrapper)
+        body.exhausted = True
+        if size and self.started and not self.given:
+            self._begin(self.started_at)
+        self.given += size
+        file = FileWrapper(wrapper.filelike, wrapper.block_size)
+        file.close = body.close
+        return file
+
+    # -- start_response and write
+
+    def start_response(self, *arguments: Any, **keywords: Any) -> Callable[[bytes], object]:
+        """Check what the application says, and say it to the server as it is."""
+        place = caller()
+        if keywords:
+            self.fault("start-response-keywords", f"named are {', '.join(keywords)}", place)
+        elif len(arguments) not in (2, 3):
+            self.fault("start-response-arguments", f"there are {len(arguments)}", place)
+        else:
+            self._check_order(arguments[2] if len(arguments) == 3 else None, place)
+            self.started = True
+            self._note(arguments[0], arguments[1], place)
+            if type(arguments[1]) is list:
+                # The server may change the list, so it gets another; this one shows what the application changes.
+                arguments = (arguments[0], list(arguments[1]), *arguments[2:])
+        try:
+            write = self.start(*arguments, **keywords)
+        except Exception as error:
+            # As it must where the response has begun.
+            self.reraised = len(arguments) == 3 and isinstance(arguments[2], tuple) and error in arguments[2]
+            raise
+        finally:
+            del arguments  # else the frame and the traceback in exc_info would keep each other alive
+        return lambda data, /: self._write(write, data)
+
+    def _check_order(self, exc_info: Any, place: str) -> None:
+        if exc_info is not None and not (
+            type(exc_info) is tuple and len(exc_info) == 3 and isinstance(exc_info[1], BaseException)
+        ):
+            self.fault("exc-info-type", f"it is a {kind(exc_info)}, {exc_info!r:.80}", place)
+        if self.over:
+            self.fault("start-response-late", "the body has ended, or was closed", place)
+        elif self.started and not exc_info:
+            self.fault("start-response-twice", f"it was called before at {self.started_at}", place)
+
+    def _note(self, status: Any, headers: Any, place: str) -> None:
+        """Check status and headers, and keep of them what the body is compared with."""
+        self.started_at = place
+        self.code = int(status[:3]) if isinstance(status, str) and status[:3].isdecimal() else 0
+        pairs = well_formed(headers)
+        self.names = frozenset(name for name, _ in pairs)
+        self.length = next((length_of(value) for name, value in pairs if name == "content-length"), None)
+        self.headers, self.headers_then = headers, list(headers) if type(headers) is list else headers
+        for found in (*status_faults(status), *header_faults(headers, self.code)):
+            self.fault(*found, place)
+
+    def _write(self, write: Callable[[bytes], object], data: bytes) -> None:
+        place = caller()
+        if self.over:
+            self.fault("write-late", "the body has ended, or was closed", place)
+        elif self.iterating:
+            self.fault("write-in-iteration", f"it is given a {kind(data)}", place)
+        self.take(data, place)
+        write(data)
+
+    # -- the body
+
+    def take(self, data: Any, place: str, *, cut: bool = False) -> None:
+        """Check a chunk; ``cut`` where the server cuts the body at Content-Length, and rightly so."""
+        self._check_trapped(place)
+        if type(data) is not bytes:
+            self.fault("chunk-type", f"it is a {kind(data)}, {data!r:.80}", place)
+            return
+        if not self.started:
+            self.fault("start-response-missing", f"the chunk is {data!r:.80}", place)
+        if not data:
+            return
+        if not self.given:
+            self._begin(place)
+        whole, self.given = self.length, self.given + len(data)
+        # Told once: by the chunk that goes beyond.
+        if whole is not None and self.given > whole >= self.given - len(data) and not self.bodyless and not cut:
+            self.fault("body-too-long", f"it has {self.given} bytes, Content-Length says {whole}", place)
+
+    def _begin(self, place: str) -> None:
+        """Check what must hold when the head leaves, with the first bytes of a body."""
+        self._check_headers()
+        if self.code in BODYLESS:
+            self.fault("body-on-status", f"the status is {self.code}", place)
+        elif self.bodyless:
+            self.fault("body-on-head", "the request is HEAD", place)
+        elif "content-type" not in self.names:
+            self.fault("content-type-missing", f"given are {', '.join(sorted(self.names)) or 'no headers'}", place)
+
+    def end(self, place: str) -> None:
+        """Check what shows when the application has given all."""
+        self.over = True
+        self._check_trapped(place)
+        if not self.started:
+            self.fault("start-response-missing", "the body has ended", place)
+        self._check_headers()
+        if self.length is not None and self.given < self.length and not self.bodyless:
+            self.fault("body-too-short", f"it has {self.given} bytes, Content-Length says {self.length}", place)
+        sent = self.environ.get("CONTENT_LENGTH", "0") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in self.environ
+        if sent and not self.read and self.environ.get("REQUEST_METHOD") == "POST" and 200 <= self.code < 300:
+            self.fault("input-unread", f"the answer is {self.code}", self.started_at)
+
+    def _check_headers(self) -> None:
+        before, self.headers_then = self.headers_then, self.headers
+        if type(before) is list and self.headers != before:
+            self.headers_then = list(self.headers)
+            changed = [item for item in (*self.headers, *before) if (item in self.headers) != (item in before)]
+            self.fault("headers-changed", f"changed is {changed!r:.200}", self.started_at)
+
+    def _check_trapped(self, place: str) -> None:
+        if self.reraised:
+            self.reraised = False
+            self.fault("exc-info-trapped", "the application went on", place)
+
+
+class _Body:
+    """The body of a response, with the checks around each chunk and its end."""
+
+    def __init__(self, call: _Call, iterable: Any, length: int | None = None) -> None:
+        self._call = call
+        self._iterable = iterable
+        self._iterator: Iterator[Any] | None = None
+        self._length = length
+        self._count = 0
+        self._closed = False
+        # All was given; what must hold at the end was checked, or will be in close().
+        self.exhausted = False
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._iterator = iter(self._iterable)
+        return self
+
+    def __next__(self) -> bytes:
+        data = self._settled(self._advance)
+        if data is _END:
+            raise StopIteration
+        return data  # type: ignore[no-any-return]  # which is what take() has checked
+
+    def _settled(self, step: Callable[[], Any]) -> Any:
+        """Do something for the server; a fault that the application has trapped meanwhile is raised."""
+        call = self._call
+        try:
+            result = step()
+        except Exception as error:
+            call.settle(error)
+            raise
+        call.settle()
+        return result
+
+    def _advance(self) -> Any:
+        call = self._call
+        if self._closed:
+            call.fault("read-after-close", "a further chunk is asked for", caller())
+        data = self._ask()
+        if data is _END:
+            self._end()
+            return data
+        self._count += 1
+        call.take(data, self._place(), cut=type(self._iterable) is FileWrapper)
+        return data
+
+    def _ask(self) -> Any:
+        if self._iterator is None:
+            iter(self)
+        self._call.iterating = True
+        try:
+            return next(self._iterator, _END)  # type: ignore[arg-type]  # iter() has set it
+        finally:
+            self._call.iterating = False
+
+    def _place(self) -> str:
+        """Find what to blame for a chunk: where the iterator stands, where the response began, the application."""
+        return best((place_of_iterator(self._iterator), self._call.started_at, self._call.place))
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self.exhausted = self._ended = True
+        if self._length is not None and self._length != self._count:
+            self._call.fault("body-len", f"it says {self._length}, and there are {self._count}", self._place())
+        self._call.end(self._place())
+
+    def close(self) -> None:
+        """Close what the application returned, and check what only now can be."""
+        self._settled(self._close)
+
+    def _close(self) -> None:
+        closed, self._closed = self._closed, True
+        if closed:
+            self._close_again()
+            return
+        try:
+            self._finish()
+        finally:
+            self._call.over = True
+            self._close_first()
+            self._call.closed = True
+
+    def _finish(self) -> None:
+        """Check the end that the server need not have seen: that of a file, or of as many chunks as ``len`` says."""
+        if not self.exhausted and self._length == self._count and self._ask() is not _END:
+            self._count += 1
+            self.exhausted = True
+        if self.exhausted:
+            self._end()
+
+    def _close_first(self) -> None:
+        close = getattr(self._iterable, "close", None)
+        if close is None:
+            return
+        if not callable(close):
+            self._call.fault("close-not-callable", f"it is a {kind(close)}", self._call.place)
+            return
+        try:
+            close()
+        except Exception as error:
+            self._call.fault("close-failed", repr(error), place_of_error(error), error)
+            raise
+        code = code_of(close)
+        # Libraries run the callbacks of their users there, which may not bear it.
+        if code is not None and code not in self._call.probed and own(code.co_filename):
+            self._call.probed.add(code)
+            self._close_again()
+
+    def _close_again(self) -> None:
+        close = getattr(self._iterable, "close", None)
+        if not callable(close):
+            return
+        try:
+            close()
+        except Exception as error:
+            self._call.fault("close-twice", repr(error), place_of_error(error), error)
+
+    def __del__(self) -> None:
+        if not self._closed and hasattr(self._iterable, "close") and not sys.is_finalizing():
+            self._call.fault("close-missing", f"the body is a {kind(self._iterable)}", self._place())
+
+
+class _SizedBody(_Body):
+    """The same for an iterable that knows its length, which the server makes use of."""
+
+    def __len__(self) -> int:
+        return self._length or 0
+
+
+def _size_of_file(result: Any) -> int | None:
+    """Count the octets of a file that the server may send by the kernel; None for any other body."""
+    if type(result) is not FileWrapper:
+        return None
+    file = result.filelike
+    if not isinstance(file, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
+        return None
+    try:
+        status = os.fstat(file.fileno())
+        return max(status.st_size - file.tell(), 0) if stat.S_ISREG(status.st_mode) else None
+    except (OSError, ValueError):
+        return None
