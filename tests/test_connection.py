@@ -1328,3 +1328,27 @@ def test_a_route_is_the_method_and_the_path_without_its_last_digits() -> None:
         client.send(request(start=f"GET {target} HTTP/1.1"))
     client.send(post())
     assert routes == ["GET /", "GET /users/", "GET /users/", "GET /v2/x", "GET /a", "POST /"]
+
+
+def test_a_head_request_that_is_refused_gets_no_body() -> None:
+    """RFC 9110 section 9.3.2: its request line could be read, though Host is missing."""
+    client = Client(hello)
+    sent = client.send(b"HEAD / HTTP/1.1\r\n\r\n")
+    assert sent.startswith(b"HTTP/1.1 400 ")
+    assert sent.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", b"nonsense\r\n", b"GET / HTTP/1.1\n"])
+def test_a_line_that_cannot_be_read_is_not_taken_for_the_one_before(bad: bytes) -> None:
+    client = Client(hello)
+    client.send(GET)
+    client.send(GET)
+    client.send(bad)
+    assert [exchange.request.target for exchange in client.exchanges] == ["/", "/", "-"]
+
+
+def test_a_request_that_is_refused_for_a_field_is_told_with_its_line() -> None:
+    client = Client(hello)
+    client.send(b"GET /path HTTP/1.1\r\nHost: test\r\nbad field\r\n\r\n")
+    (exchange,) = client.exchanges
+    assert (exchange.request.method, exchange.request.target) == ("GET", "/path")

@@ -24,7 +24,7 @@ from wsgiserver.environ import make_environ
 from wsgiserver.exchange import Application, ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
-from wsgiserver.messages import UNREADABLE, BadRequest
+from wsgiserver.messages import UNREADABLE, BadRequest, Request
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
 
@@ -240,7 +240,9 @@ class Connection:
         """Answer in the application's stead; it is not called, and the connection ends behind the answer."""
         exchange = self.exchange
         if exchange is None:
-            self.exchange = exchange = Exchange(self.site, UNREADABLE, self, self.stream.peer, now)
+            asked = self._reader.asked
+            request = UNREADABLE if asked is None else Request(*asked[:5], 1, UNREADABLE.fields)
+            self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
         exchange.error = error
         exchange.keep_alive = False
         self.state = State.ANSWERING

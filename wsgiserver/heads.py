@@ -196,11 +196,12 @@ def _content_length(text: str) -> int:
 # -- The request line ----------------------------------------------------------------------------------------------
 
 
-def parse_request_line(line: bytes) -> tuple[str, str, str, str, str | None, int]:
-    """Parse a request line without its CRLF (RFC 9112 section 3).
+# Method, target, decoded path, query, authority (of an absolute-form target, else None) and minor version.
+RequestLine = tuple[str, str, str, str, str | None, int]
 
-    Gives method, target, decoded path, query, authority (of an absolute-form target, else None) and minor version.
-    """
+
+def parse_request_line(line: bytes) -> RequestLine:
+    """Parse a request line without its CRLF (RFC 9112 section 3)."""
     match = REQUEST_LINE.fullmatch(line)
     if match is None:
         raise _explain_request_line(line)

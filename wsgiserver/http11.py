@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK, PLAIN_CHUNK_LINE
 from wsgiserver.heads import (
+    RequestLine,
     check_first_field,
     check_head,
     forbidden,
@@ -70,7 +71,7 @@ class Reader:
 
     __slots__ = (
         "_block", "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
-        "_quick", "_request", "_searched", "_total", "trailers",
+        "_quick", "_request", "_searched", "_total", "asked", "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -95,6 +96,8 @@ class Reader:
         self._left = 0
         self._extensions = 0
         self.trailers: list[tuple[str, str]] = []
+        # The last request line that could be read, as ``parse_request_line`` gives it.
+        self.asked: RequestLine | None = None
 
     @property
     def complete(self) -> bool:
@@ -143,6 +146,7 @@ class Reader:
                 self._drop(end)
                 return self._begin_body(request)
             self._phase = Phase.REQUEST_LINE
+            self.asked = None
             self._count = self._total = self._line = self._searched = 0
         return self._scan_head()
 
@@ -151,7 +155,8 @@ class Reader:
         if head == self._head and self._request is not None:
             return self._request
         line_end = head.find(b"\r\n")
-        line = parse_request_line(head[:line_end])
+        self.asked = None
+        self.asked = line = parse_request_line(head[:line_end])
         block = head[line_end + 2 : -2]
         if block == self._block and self._fields is not None:
             fields = self._fields
@@ -174,7 +179,7 @@ class Reader:
             if line is None:
                 return None
             if line:
-                parse_request_line(line)
+                self.asked = parse_request_line(line)
                 self._phase = Phase.FIELDS
                 self._count = self._total = 0
             else:
