@@ -1,0 +1,254 @@
+"""The pytest plugin: fixtures for a project's application, and what passed on the wire in the report of a failure.
+
+Each test is a small project of its own, with its own run of pytest, in this process where nothing forbids it.
+"""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytest_plugins = "pytester"
+
+SHOP = """
+from urllib.request import urlopen
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("the shop is closed")
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "id=confidential")])
+    return [b"shop " + body]
+
+def forgiven(environ, start_response):
+    start_response("204 No Content", [])
+    return [b"a body that no server sends"]
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Make a project whose pyproject.toml names its application."""
+    # The plugin is loaded as everywhere: because it is installed. Others that happen to be here are not asked.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.plugins = ["wsgiserver.pytest_plugin"]
+    pytester.makepyfile(shop=SHOP)
+    pytester.makepyprojecttoml('[tool.wsgiserver]\napp = "shop:app"\n[tool.pytest.ini_options]\npythonpath = "."\n')
+    return pytester
+
+
+def run(project: pytest.Pytester, tests: str, *options: str) -> Any:
+    project.makepyfile(test_shop=tests)
+    return project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin", *options)
+
+
+def test_the_fixtures_test_the_application_that_the_project_names(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+        from urllib.request import urlopen
+
+        def test_webtest(testapp):
+            response = testapp.post("/", {"a": "b"})
+            assert response.text == "shop a=b"
+            assert response.wire.response.startswith(b"HTTP/1.1 200 OK")
+
+        def test_raw_bytes(wire_client):
+            assert wire_client.request("GET", "/").text == "shop "
+
+        def test_live(wsgi_server):
+            assert urlopen(wsgi_server.url).read() == b"shop "
+            assert wsgi_server.wait_for(path="/").status == "200 OK"
+        """,
+    ).assert_outcomes(passed=3)
+
+
+def test_a_project_gives_its_application_by_a_fixture_too(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def wsgi_app():
+            def mine(environ, start_response):
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [b"mine"]
+            return mine
+
+        def test_mine(testapp, wire_client, wsgi_server):
+            assert testapp.get("/").body == b"mine"
+        """,
+    ).assert_outcomes(passed=1)
+
+
+def test_one_live_server_serves_all_tests_each_with_its_own_application(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+        from urllib.request import urlopen
+        import pytest
+
+        @pytest.fixture
+        def wsgi_app(request):
+            def mine(environ, start_response):
+                start_response("200 OK", [])
+                return [request.node.name.encode()]
+            return mine
+
+        urls = set()
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_live(wsgi_server, request, number):
+            assert urlopen(wsgi_server.url).read() == request.node.name.encode()
+            assert len(wsgi_server.requests) == 1
+            urls.add(wsgi_server.url)
+
+        def test_there_was_one():
+            assert len(urls) == 1
+        """,
+    ).assert_outcomes(passed=4)
+
+
+def test_without_an_application_the_failure_says_how_to_name_one(project: pytest.Pytester) -> None:
+    project.makepyprojecttoml("")
+    result = run(project, "def test_it(testapp): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*wsgi_app knows no application. Define a fixture*", "*app = *module:application*"])
+
+
+def test_a_test_that_failed_shows_what_passed_on_the_wire_without_secrets(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+        def test_webtest(testapp):
+            testapp.authorization = ("Basic", ("ann", "confidential"))
+            testapp.post("/login", {"name": "ann", "password": "confidential"})
+            assert False
+
+        def test_raw(wire_client):
+            wire_client.send(b"GET /raw HTTP/1.1\\r\\nHost: a\\r\\nCookie: confidential\\r\\n\\r\\n")
+            assert False
+
+        def test_live(wsgi_server):
+            from urllib.request import urlopen
+            urlopen(wsgi_server.url + "/live?token=confidential")
+            wsgi_server.wait_idle()
+            assert False
+        """,
+        "--no-showlocals",
+        "--tb=line",
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*WSGI exchanges (call)*",
+            "> POST /login HTTP/1.1",
+            "> Authorization: [*][*][*]",
+            "> name=ann&password=[*][*][*]",
+            "< HTTP/1.1 200 OK",
+            "< Set-Cookie: [*][*][*]",
+            "*WSGI connection (call)*",
+            "> GET /raw HTTP/1.1",
+            "> Cookie: [*][*][*]",
+            "*WSGI requests (call)*",
+            "GET /live[?]token=[*][*][*]: 200 OK",
+        ]
+    )
+    assert "confidential" not in result.stdout.str()
+
+
+def test_a_test_that_passed_shows_nothing(project: pytest.Pytester) -> None:
+    result = run(project, 'def test_it(testapp, wire_client, wsgi_server): testapp.get("/")', "-rA")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*WSGI*")
+
+
+def test_an_error_that_no_test_has_seen_fails_the_one_that_caused_it(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+        from urllib.error import HTTPError
+        from urllib.request import urlopen
+        import pytest
+
+        def ask(server):
+            with pytest.raises(HTTPError) as caught:
+                urlopen(server.url + "/fail")
+            caught.value.close()
+
+        def test_unseen(wsgi_server):
+            ask(wsgi_server)
+
+        def test_seen(wsgi_server):
+            ask(wsgi_server)
+            with pytest.raises(RuntimeError, match="closed"):
+                wsgi_server.wait_idle()
+
+        def test_switched_off(wsgi_server):
+            wsgi_server.raise_errors = False
+            ask(wsgi_server)
+
+        def test_on_again(wsgi_server):
+            assert wsgi_server.raise_errors
+            assert not wsgi_server.errors
+        """,
+    )
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_unseen*", "*shop.py*", "*the shop is closed*"])
+
+
+STRICT = """
+    import pytest, shop
+
+    @pytest.fixture
+    def wsgi_app():
+        return shop.forgiven
+
+    def test_it(testapp):
+        testapp.get("/")
+"""
+
+
+def test_strict_mode_is_asked_for_on_the_command_line_or_in_the_configuration(project: pytest.Pytester) -> None:
+    run(project, STRICT).assert_outcomes(passed=1)
+    result = run(project, STRICT, "--wsgi-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*StrictError*"])
+    project.makepyprojecttoml('[tool.pytest.ini_options]\npythonpath = "."\nwsgi_strict = true\n')
+    run(project, STRICT).assert_outcomes(failed=1)
+
+
+def test_it_works_when_tests_run_side_by_side(project: pytest.Pytester) -> None:
+    tests = """
+        import pytest
+        from urllib.request import urlopen
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_live(wsgi_server, testapp, number):
+            assert urlopen(wsgi_server.url).read() == b"shop "
+            assert number != 3
+    """
+    result = run(project, tests, "-p", "xdist", "-n", "2")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["*WSGI requests (call)*", "GET /: 200 OK"])
+
+
+def test_it_takes_no_name_of_the_plugins_for_frameworks() -> None:
+    """pytest-flask and pytest-django have these."""
+    from wsgiserver import pytest_plugin
+
+    taken = {"app", "client", "client_class", "config", "live_server", "settings", "admin_client", "rf", "db"}
+    assert taken.isdisjoint(vars(pytest_plugin))
+
+
+def test_loading_it_loads_nothing_of_the_package_that_a_fixture_may_need_later() -> None:
+    code = """
+import sys, pytest, wsgiserver
+before = set(sys.modules)
+import wsgiserver.pytest_plugin
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['wsgiserver.pytest_plugin']\n"
