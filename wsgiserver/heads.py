@@ -118,10 +118,10 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     fault: BadRequest | None = None
     lines = block.split(b"\r\n")
     lines.pop()
-    if block[:1] in (b" ", b"\t"):
-        check_first_field(lines[0])
     if len(lines) > limit:
         raise _too_many(lines, limit)
+    if block[:1] in (b" ", b"\t"):
+        check_first_field(lines[0])
     for line in lines:
         field = _known.get(line)
         key, value, pair = field if field is not None else parse_field(line)
@@ -141,7 +141,9 @@ def parse_fields(block: bytes, limit: int) -> Fields:
 
 def _too_many(lines: list[bytes], limit: int) -> BadRequest:
     """Raise for a fault in one of the first ``limit`` lines; else the next is the one too many."""
-    for line in lines[:limit]:
+    for number, line in enumerate(lines[:limit]):
+        if number == 0:
+            check_first_field(line)
         parse_field(line)
     _check_line(lines[limit])
     return too_many_fields(lines[limit], limit)
