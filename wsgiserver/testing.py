@@ -85,7 +85,7 @@ class LiveServer(Server):
             on_error=self._note_error,
             multithread=self.settings.threads > 1,
         )
-        self.strict = strict
+        self.strict = strict or self.settings.strict
         self.raise_errors = raise_errors
         self.requests: list[Exchange] = []
         self.errors: list[BaseException] = []

@@ -99,7 +99,7 @@ class Wire:
         protocol: str | None,
         settings: Settings,
     ) -> None:
-        self.application = strictly(application) if strict else application
+        self.application = strictly(application) if strict or settings.strict else application
         self.raise_errors = raise_errors
         self.protocol = protocol
         self.settings = settings

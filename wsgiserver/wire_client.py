@@ -156,7 +156,8 @@ class WireClient:
         now: float = 0.0,
         **overrides: Any,
     ) -> None:
-        self.application = strictly(application) if strict else application
+        chosen = with_overrides(settings, overrides)
+        self.application = strictly(application) if strict or chosen.strict else application
         self.raise_errors = raise_errors
         # What the application raised, and what was written to wsgi.errors.
         self.errors: list[BaseException] = []
@@ -168,7 +169,6 @@ class WireClient:
         # Every byte that was sent, and that came back.
         self.sent = bytearray()
         self.stream = MemoryStream()
-        chosen = with_overrides(settings, overrides)
         site = WatchedSite(self._call, chosen, self.log, [self.exchanges.append], on_error=self._note)
         self._line = Line(site, self.stream, base_environ(site, "localhost", "80"), now)
         self._read = 0
@@ -199,8 +199,13 @@ class WireClient:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes | Iterable[bytes] = b"",
     ) -> WireResponse:
-        """Send one whole request with Host, and give its response; a body of several pieces is sent chunked."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers)]
+        """Send one whole request and give its response; a body of several pieces is sent chunked.
+
+        Host is added where ``headers`` have none. Raises ``ConnectionError`` when there is no answer.
+        """
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        if not any(line.lower().startswith("host:") for line in lines):
+            lines.insert(1, "Host: localhost")
         if not isinstance(body, bytes):
             lines.append("Transfer-Encoding: chunked")
             body = chunked(body)
