@@ -267,6 +267,13 @@ def test_a_body_of_unknown_length_has_one_in_http_1_0() -> None:
     assert call(wire(echo), make_environ(REQUEST_METHOD="POST", SERVER_PROTOCOL="HTTP/1.0", **given))[2] == b"body"
 
 
+def test_a_body_that_was_sent_can_be_sent_again() -> None:
+    """Clients do, when they are redirected with 307 or 308."""
+    environ = make_environ(CONTENT_LENGTH="4", **{"wsgi.input": io.BytesIO(b"body")})
+    for _ in range(2):
+        assert call(wire(echo), environ)[2] == b"body"
+
+
 def test_input_that_nobody_said_would_end_is_not_read() -> None:
     assert call(wire(echo), make_environ(**{"wsgi.input": None}))[2] == b""
 

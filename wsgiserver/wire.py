@@ -9,6 +9,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
@@ -280,17 +281,28 @@ def _body(environ: Environ, *, may_chunk: bool) -> tuple[list[str], bytes]:
     if length is None:
         if not chunk and not environ.get("wsgi.input_terminated"):
             return [], b""
-        body = environ["wsgi.input"].read()
+        body = _read(environ["wsgi.input"])
         if may_chunk and (body or chunk):
             pieces = (body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK))
             return ["Transfer-Encoding: chunked"], chunked(pieces)
         return ([f"Content-Length: {len(body)}"], body) if body else ([], b"")
     if re.fullmatch("[0-9]+", length) is None:
         return [f"Content-Length: {length}"], b""  # the server will say what it thinks of it
-    body = environ["wsgi.input"].read(int(length)) if int(length) else b""
+    body = _read(environ["wsgi.input"], int(length)) if int(length) else b""
     if len(body) < int(length):
         raise NotSendable(f"CONTENT_LENGTH is {length}, and wsgi.input has {len(body)} octets")
     return [f"Content-Length: {length}"], body
+
+
+def _read(stream: Any, *size: int) -> bytes:
+    """Read a body, and go back to where it began: a client that is redirected with 307 or 308 sends it once more."""
+    begin = None
+    with suppress(AttributeError, OSError, ValueError):
+        begin = stream.tell()
+    body: bytes = stream.read(*size)
+    if begin is not None:
+        stream.seek(begin)
+    return body
 
 
 # -- For people --------------------------------------------------------------------------------------------------------
