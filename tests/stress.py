@@ -14,6 +14,7 @@ connection, thread or descriptor, no iterable that was not closed once, no trace
 
 import argparse
 import asyncio
+import faulthandler
 import gc
 import hashlib
 import itertools
@@ -38,11 +39,14 @@ from urllib.parse import quote, unquote
 from wsgiserver import Server
 from wsgiserver.exchange import Environ, Exchange
 
-PATIENCE = 120.0  # seconds after which a client, or the end of a server, is taken to hang
+PATIENCE = 60.0  # seconds after which a client, or the end of a server, is taken to hang
 CLIENTS = 200
 THREADS = (16, 2, 4, 1)  # one server after the other, round and round
 SERVER_TIME = 60.0  # seconds of one server at most
 FILE_SIZE = 600_000
+ROUTES = 701  # more of each kind than the server remembers
+LULL = 0.5  # seconds of each second in which only a few clients come, so many for each thread
+FEW = 1.5
 BUFFER_BODY = 48 * 1024  # so that many a body goes to a temporary file
 REST = 0.25  # seconds after which an idle thread ends, so that threads come and go all the while
 PHRASES = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 404: "Not Found"}
@@ -56,7 +60,7 @@ class Ask:
     """One request, and how it is to be answered."""
 
     token: int
-    kind: str = "list"  # begins the path, and so is the route; see `House.make_…`
+    kind: str = "list"  # begins the path; see `House.make_…`
     status: int = 200
     size: int = 12
     chunks: int = 1
@@ -374,7 +378,9 @@ class House:
 class Errors:
     """What the server has to say of the application: each message must have been meant."""
 
-    REPORT = re.compile(r"wsgiserver: \w+ '/\w+/(\d+)': (the application failed|close\(\) of the response failed)[:\n]")
+    REPORT = re.compile(
+        r"wsgiserver: \w+ '/\w+/(?:\d+/)?(\d+)': (the application failed|close\(\) of the response failed)[:\n]"
+    )
 
     def __init__(self, house: House) -> None:
         self.house = house
@@ -442,6 +448,7 @@ def serve(threads: int) -> None:
             opened = open_files()
             say(addresses=[listener.address for listener in server.listeners])
             sys.stdin.readline()
+            faulthandler.dump_traceback_later(4 * PATIENCE, exit=True)  # who hangs tells where
             wrong = at_rest(server, house, witness, opened)
         gc.collect()
         left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -450,6 +457,7 @@ def serve(threads: int) -> None:
         if sys.getswitchinterval() != interval:
             wrong.append("the switch interval was not put back")
         wrong += house.wrong[:5]
+        faulthandler.cancel_dump_traceback_later()
         say(wrong=wrong, exchanges=witness.seen, whole=witness.whole, most=house.most, **orders)
 
 
@@ -531,7 +539,9 @@ def request(ask: Ask) -> tuple[bytes, bytes]:
     if ask.bad >= 0:
         return BAD[ask.bad], b""
     asked = {name: value for name, value in asdict(ask).items() if value != DEFAULTS[name]}
-    lines = [f"{ask.method} /{ask.kind}/{ask.token}?{quote(json.dumps(asked))} HTTP/1.{ask.minor}", "Host: stress"]
+    # Half of them come on a route of which the server knows little: there it must hand the loop on.
+    route = f"/{ask.kind}/" if ask.token % 2 else f"/{ask.kind}/{ask.token * 37 % ROUTES}/"
+    lines = [f"{ask.method} {route}{ask.token}?{quote(json.dumps(asked))} HTTP/1.{ask.minor}", "Host: stress"]
     body = content(-ask.token, ask.upload_size)
     if ask.upload == "length":
         lines.append(f"Content-Length: {len(body)}")
@@ -574,19 +584,22 @@ class Visit:
             with suppress(OSError):
                 await self.writer.wait_closed()
 
+    @property
+    def pipelines(self) -> bool:
+        """Whether it may ask for all at once."""
+        last = self.asks[-1]
+        if last.fails == "later" and not last.minor:
+            return False  # the reset that shows that it was cut may take the responses before it along
+        return len(self.asks) > 1 and not any(ask.expect for ask in self.asks)
+
     async def talk(self) -> None:
-        if len(self.asks) > 1 and self.draw.random() < 0.5 and not any(ask.expect for ask in self.asks):
+        if self.pipelines and self.draw.random() < 0.5:
             last = self.asks[-1]
-            for ask in self.asks[:-1]:
+            for ask in self.asks if not last.leaves else self.asks[:-1]:
                 self.writer.write(b"".join(request(ask)))
-            if not last.leaves:
-                self.writer.write(b"".join(request(last)))
             for ask in self.asks[:-1]:
                 await self.hear(ask)
-            if last.leaves:
-                await self.leave(last)
-            else:
-                await self.hear(last)
+            await (self.leave(last) if last.leaves else self.hear(last))
             return
         for ask in self.asks:
             if ask.leaves:
@@ -734,8 +747,8 @@ class Visit:
 class Crowd:
     """All clients of one server."""
 
-    def __init__(self, seed: int, number: int, clients: int, addresses: list[Any], until: float) -> None:
-        self.seed, self.number, self.clients, self.until = seed, number, clients, until
+    def __init__(self, seed: int, number: int, clients: int, threads: int, addresses: list[Any], until: float) -> None:
+        self.seed, self.number, self.clients, self.threads, self.until = seed, number, clients, threads, until
         self.addresses = [address if isinstance(address, str) else tuple(address) for address in addresses]
         self.asked: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -753,6 +766,8 @@ class Crowd:
             except Exception as error:
                 self.wrong.append(f"server {self.number}, client {number}, {visit.present}: {error!r}")
             self.note(visit)
+            if number >= FEW * self.threads and time.monotonic() % 1 < LULL:
+                await asyncio.sleep(LULL)  # else all threads would be busy all the while
 
     def note(self, visit: Visit) -> None:
         self.asked["connections"] += 1
@@ -776,7 +791,8 @@ def run(seed: int, number: int, seconds: float, clients: int, threads: int) -> t
             assert process.stdout is not None
             wrong, crowd, found = [], None, {}
             if line := process.stdout.readline():
-                crowd = Crowd(seed, number, clients, json.loads(line)["addresses"], time.monotonic() + seconds)
+                addresses = json.loads(line)["addresses"]
+                crowd = Crowd(seed, number, clients, threads, addresses, time.monotonic() + seconds)
                 asyncio.run(crowd.come())
                 wrong = crowd.wrong
                 process.stdin.write("end\n")
