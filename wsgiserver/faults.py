@@ -4,6 +4,7 @@ A fault names the place in the application's code that is to blame: the line tha
 """
 
 import os
+import re
 import sys
 import sysconfig
 import threading
@@ -45,19 +46,23 @@ Report = Callable[[StrictError], object]
 
 
 class Reporter:
-    """Writes each distinct fault, a rule at a place, once to a stream; for ``report``."""
+    """Writes each distinct fault, a rule at a place, once to a stream; for ``report``.
 
-    # Of how many faults it remembers that they were told.
-    KNOWN: Final = 1000
+    Where the place is in a library, all of a site's faults have the same; there the path, without its digits, tells
+    them apart.
+    """
+
+    # How many faults are told in all; no client can fill the log with paths.
+    KNOWN: Final = 200
 
     def __init__(self, errors: Errors) -> None:
         self._errors = errors
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, str, str]] = set()
         self._lock = threading.Lock()
 
     def __call__(self, fault: StrictError) -> None:
         """Tell a fault in one block, unless it was told before."""
-        key = fault.rule, fault.place
+        key = fault.rule, fault.place, "" if own(fault.place) else re.sub("[0-9]+", "0", fault.request)
         with self._lock:
             if key in self._told or len(self._told) >= self.KNOWN:
                 return

@@ -91,14 +91,14 @@ class Input(Stream):
     def _call_it(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         self._used(name)
         self._call.read = True
-        wrong = keywords or len(arguments) > 1 or not all(each is None or type(each) is int for each in arguments)
-        if wrong:
+        if keywords or len(arguments) > 1 or not all(each is None or type(each) is int for each in arguments):
             given = [*map(repr, arguments), *keywords]
             self._fault("input-arguments", f"{name}({', '.join(given)}) is called")
         result = getattr(self._stream, name)(*arguments, **keywords)
-        for piece in result if type(result) is list and name == "readlines" else [result]:
-            if type(piece) is not bytes:
-                self._fault("input-result", f"{name}() gave a {kind(piece)}")
+        lines = name == "readlines" and type(result) is list
+        wrong = [each for each in (result if lines else [result]) if type(each) is not bytes]
+        if wrong or (name == "readlines" and not lines):
+            self._fault("input-result", f"{name}() gave a {kind([*wrong, result][0])}")
         return result
 
 

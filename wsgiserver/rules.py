@@ -76,6 +76,8 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
              "Drop the punctuation at its end."),
         Rule("header-underscore", "The name of a header has an underscore.", "RFC 9110 section 16.3.2.1",
              "Use hyphens: many proxies and servers drop names with underscores.", "warning"),
+        Rule("header-characters", "The name of a header has other characters than letters, digits and hyphens.",
+             "RFC 9110 section 16.3.2.1", "Begin it with a letter, and use only these.", "warning"),
         Rule("header-value", "The value of a header holds a control character or one outside latin-1.", _CALLABLE,
              "Encode or leave out such characters; never put unchecked input into a header."),
         Rule("header-value-space", "The value of a header begins or ends with white space.", "RFC 9110 section 5.5",
@@ -204,7 +206,7 @@ def status_faults(status: Any) -> Found:
         yield "status-form", f"the status is {status!r}"
     else:
         # "200 " is what RFC 9112 section 4 has for a status without a reason.
-        if len(status) != 4 and (status != status.strip() or len(status) == 3):
+        if len(status) == 3 or status[4:] != status[4:].strip():
             yield "status-form", f"the status is {status!r}"
         if not 200 <= int(status[:3]) <= 599:
             yield "status-range", f"the status is {status!r}"
@@ -260,6 +262,8 @@ def _name_faults(name: str) -> Found:
         yield "header-name-end", f"the name is {name!r}"
     elif "_" in name:
         yield "header-underscore", f"the name is {name!r}"
+    elif not re.fullmatch("[A-Za-z][A-Za-z0-9-]*", name):
+        yield "header-characters", f"the name is {name!r}"
     if lower == "status":
         yield "header-status", "a header is named Status"
     if lower in _HOP_BY_HOP or lower.startswith("proxy-"):

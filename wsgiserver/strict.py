@@ -112,7 +112,7 @@ class _Call:
             file, _, line = error.place.rpartition(":")
             warnings.warn_explicit(str(error), StrictWarning, file or error.place, int(line) if file else 0)
         else:
-            self.unsettled = error
+            self.unsettled = self.unsettled or error
             raise error from cause
 
     def settle(self, error: BaseException | None = None) -> None:
@@ -254,7 +254,8 @@ class _Call:
             self.fault("write-late", "the body has ended, or was closed", place)
         elif self.iterating:
             self.fault("write-in-iteration", f"it is given a {kind(data)}", place)
-        self.take(data, place)
+        if not self.over:
+            self.take(data, place)
         write(data)
 
     # -- the body
@@ -267,9 +268,7 @@ class _Call:
             return
         if not self.started:
             self.fault("start-response-missing", f"the chunk is {data!r:.80}", place)
-        if not data:
-            return
-        if not self.given:
+        elif data and not self.given:
             self._begin(place)
         whole, self.given = self.length, self.given + len(data)
         # Told once: by the chunk that goes beyond.
@@ -398,9 +397,9 @@ class _Body:
 
     def _finish(self) -> None:
         """Check the end that the server need not have seen: that of a file, or of as many chunks as ``len`` says."""
-        if not self.exhausted and self._length == self._count and self._ask() is not _END:
-            self._count += 1
+        if not self.exhausted and self._length == self._count:
             self.exhausted = True
+            self._count += self._ask() is not _END
         if self.exhausted:
             self._end()
 
