@@ -579,10 +579,12 @@ class Visit:
             raise
         try:
             await self.talk()
-        finally:
             self.writer.close()
             with suppress(OSError):
                 await self.writer.wait_closed()
+        except BaseException:
+            self.writer.transport.abort()
+            raise
 
     @property
     def pipelines(self) -> bool:
