@@ -3,8 +3,11 @@
 Each test is a small project of its own, with its own run of pytest, in this process where nothing forbids it.
 """
 
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,3 +255,44 @@ print(sorted(set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['wsgiserver.pytest_plugin']\n"
+
+
+# -- The pages of the documentation ------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[1] / "docs"
+NEEDED = {"testing-browser": ["selenium"], "testing-flask": ["flask"], "testing-django": ["django"]}
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "howto").glob("testing-*.md")), ids=lambda page: page.stem)
+def test_the_tests_in_a_page_of_the_documentation_pass(project: pytest.Pytester, page: Path) -> None:
+    for module in NEEDED.get(page.stem, []):
+        pytest.importorskip(module)
+    if page.stem == "testing-browser" and not (shutil.which("chromedriver") and shutil.which("chromium")):
+        pytest.skip("chromium and chromedriver are not installed")
+    text = re.sub(r"<!-- not run.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    project.makepyprojecttoml('[tool.pytest.ini_options]\npythonpath = "."\n')
+    write(project, text)
+    result = project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin", "-W", "ignore")
+    result.assert_outcomes(passed=text.count("\ndef test_"))
+
+
+def write(project: pytest.Pytester, page: str, mark: str = "") -> None:
+    """Write the files of a page: the blocks whose first line is a file's name, with this mark behind it."""
+    blocks = rf"^```(?:python|toml)\n# ([\w.]+){re.escape(mark)}\n(.*?)^```$"
+    for name, content in re.findall(blocks, page, re.MULTILINE | re.DOTALL):
+        (project.path / name).write_text(content)
+
+
+def test_the_tutorial_goes_as_it_says(project: pytest.Pytester) -> None:
+    page = (DOCS / "tutorial" / "testing.md").read_text()
+    options = ("-p", "wsgiserver.pytest_plugin", "-W", "ignore")
+    write(project, page)
+    project.runpytest_subprocess(*options, "test_shop.py").assert_outcomes(passed=2)
+    result = project.runpytest_subprocess(*options, "test_shop.py", "--wsgi-strict")
+    result.assert_outcomes(passed=1, failed=1)
+    shown = re.search(r"^E  wsgiserver.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    assert shown
+    told = [line.split(None, 1)[1].replace("/home/ann/shop", "*") for line in shown[0].splitlines() if line]
+    result.stdout.fnmatch_lines([f"E*{line}" for line in told])
+    write(project, page, ", mended")
+    project.runpytest_subprocess(*options, "--wsgi-strict").assert_outcomes(passed=5)

@@ -8,11 +8,15 @@ that its owner moves. Reader, environ, gateway, exchange and connection are the 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from wsgiserver.connection import Connection, State, Watch
 from wsgiserver.exchange import Application, Environ, Errors, Exchange, Site
+from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
+
+# What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
+_JUDGEMENTS: Final = (BadResponse, AssertionError)
 
 
 class MemoryStream:
@@ -199,8 +203,11 @@ def chunked(pieces: Iterable[bytes]) -> bytes:
 
 
 def own_traceback(error: BaseException) -> BaseException:
-    """Take the server's frames away from above the application's."""
+    """Take the server's frames away from above the application's.
+
+    Where all of them are the server's, the error is told by its text, for it is a judgement on the application.
+    """
     own = error.__traceback__
     while own is not None and own.tb_frame.f_globals.get("__package__") == __package__:
         own = own.tb_next
-    return error.with_traceback(own) if own is not None else error
+    return error.with_traceback(own) if own is not None or isinstance(error, _JUDGEMENTS) else error
