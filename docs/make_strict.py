@@ -55,6 +55,7 @@ A right application is served as before; off, strict mode is not in the path at 
 - The application gets a copy of the environ, a plain dictionary like the server's; what it changes there is carried
   back when it returns. That the environ is used after the response is seen at its streams, `wsgi.input` and
   `wsgi.errors`. A late look at the dictionary itself cannot be seen, and breaks nothing.
+- `readinto` of `wsgi.input`, for which libraries look before they use it, is let through.
 - `close()` is called a second time, to see whether that fails, but once for each such method only, and never where it
   is that of a library: some run the callbacks of their users there.
 - Where the client leaves, or the server stops asking, nothing is said about the length of the body.

@@ -23,6 +23,8 @@ class Stream:
     """A stream of the environ; what PEP 3333 does not name is a fault, and does what it would do."""
 
     _kind = ""
+    # Libraries look whether these are there before they use them, and do without where not.
+    _optional: frozenset[str] = frozenset()
 
     def __init__(self, call: Call, stream: Any) -> None:
         self._call = call
@@ -48,7 +50,9 @@ class Stream:
 
         def method(*arguments: Any, **keywords: Any) -> Any:
             self._call.read |= self._kind == "input"
-            self._fault(f"{self._kind}-method", f"{name}() is called")
+            self._used(name)
+            if name not in self._optional:
+                self._fault(f"{self._kind}-method", f"{name}() is called")
             return value(*arguments, **keywords)
 
         return method
@@ -58,6 +62,7 @@ class Input(Stream):
     """``wsgi.input``."""
 
     _kind = "input"
+    _optional = frozenset(("readinto",))
 
     def __init__(self, call: Call, stream: Any, terminated: bool) -> None:
         super().__init__(call, stream)

@@ -192,13 +192,12 @@ class _Call:
 
         PEP 3333, "Optional Platform-Specific File Handling": it may be longer than Content-Length, but not shorter.
         """
-        body = _Body(self, wrapper)
-        body.exhausted = True
         if size and self.started and not self.given:
             self._begin(self.started_at)
         self.given += size
+        self.end(self.started_at)
         file = FileWrapper(wrapper.filelike, wrapper.block_size)
-        file.close = body.close
+        file.close = _Body(self, wrapper).close
         return file
 
     # -- start_response and write
@@ -321,8 +320,6 @@ class _Body:
         self._length = length
         self._count = 0
         self._closed = False
-        # All was given; what must hold at the end was checked, or will be in close().
-        self.exhausted = False
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -356,6 +353,10 @@ class _Body:
             return data
         self._count += 1
         call.take(data, self._place(), cut=type(self._iterable) is FileWrapper)
+        if self._length == self._count == 1:
+            # The server takes this chunk for the whole body, and asks for no other.
+            self._count += self._ask() is not _END
+            self._end()
         return data
 
     def _ask(self) -> Any:
@@ -374,7 +375,7 @@ class _Body:
     def _end(self) -> None:
         if self._ended:
             return
-        self.exhausted = self._ended = True
+        self._ended = True
         if self._length is not None and self._length != self._count:
             self._call.fault("body-len", f"it says {self._length}, and there are {self._count}", self._place())
         self._call.end(self._place())
@@ -388,20 +389,11 @@ class _Body:
         if closed:
             self._close_again()
             return
+        self._call.over = True
         try:
-            self._finish()
-        finally:
-            self._call.over = True
             self._close_first()
+        finally:
             self._call.closed = True
-
-    def _finish(self) -> None:
-        """Check the end that the server need not have seen: that of a file, or of as many chunks as ``len`` says."""
-        if not self.exhausted and self._length == self._count:
-            self.exhausted = True
-            self._count += self._ask() is not _END
-        if self.exhausted:
-            self._end()
 
     def _close_first(self) -> None:
         close = getattr(self._iterable, "close", None)
@@ -431,6 +423,7 @@ class _Body:
             self._call.fault("close-twice", repr(error), place_of_error(error), error)
 
     def __del__(self) -> None:
+        # A warning: the fault is another's, and from here nothing can be raised to anyone.
         if not self._closed and hasattr(self._iterable, "close") and not sys.is_finalizing():
             self._call.fault("close-missing", f"the body is a {kind(self._iterable)}", self._place())
 
