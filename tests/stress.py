@@ -41,12 +41,12 @@ from wsgiserver.exchange import Environ, Exchange
 
 PATIENCE = 60.0  # seconds after which a client, or the end of a server, is taken to hang
 CLIENTS = 200
-THREADS = (16, 2, 4, 1)  # one server after the other, round and round
+# One server after the other, round and round: its threads, and the share of the clients that come. Where they are
+# fewer, threads are free now and then, and so calls are begun inline, and the loop is handed on.
+SERVERS = ((16, 1.0), (2, 0.03), (4, 0.1), (1, 1.0), (2, 1.0), (16, 0.1))
 SERVER_TIME = 60.0  # seconds of one server at most
 FILE_SIZE = 600_000
 ROUTES = 701  # more of each kind than the server remembers
-LULL = 0.5  # seconds of each second in which only a few clients come, so many for each thread
-FEW = 1.5
 BUFFER_BODY = 48 * 1024  # so that many a body goes to a temporary file
 REST = 0.25  # seconds after which an idle thread ends, so that threads come and go all the while
 PHRASES = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 404: "Not Found"}
@@ -749,8 +749,8 @@ class Visit:
 class Crowd:
     """All clients of one server."""
 
-    def __init__(self, seed: int, number: int, clients: int, threads: int, addresses: list[Any], until: float) -> None:
-        self.seed, self.number, self.clients, self.threads, self.until = seed, number, clients, threads, until
+    def __init__(self, seed: int, number: int, clients: int, addresses: list[Any], until: float) -> None:
+        self.seed, self.number, self.clients, self.until = seed, number, clients, until
         self.addresses = [address if isinstance(address, str) else tuple(address) for address in addresses]
         self.asked: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -768,8 +768,6 @@ class Crowd:
             except Exception as error:
                 self.wrong.append(f"server {self.number}, client {number}, {visit.present}: {error!r}")
             self.note(visit)
-            if number >= FEW * self.threads and time.monotonic() % 1 < LULL:
-                await asyncio.sleep(LULL)  # else all threads would be busy all the while
 
     def note(self, visit: Visit) -> None:
         self.asked["connections"] += 1
@@ -794,7 +792,7 @@ def run(seed: int, number: int, seconds: float, clients: int, threads: int) -> t
             wrong, crowd, found = [], None, {}
             if line := process.stdout.readline():
                 addresses = json.loads(line)["addresses"]
-                crowd = Crowd(seed, number, clients, threads, addresses, time.monotonic() + seconds)
+                crowd = Crowd(seed, number, clients, addresses, time.monotonic() + seconds)
                 asyncio.run(crowd.come())
                 wrong = crowd.wrong
                 process.stdin.write("end\n")
@@ -810,7 +808,7 @@ def run(seed: int, number: int, seconds: float, clients: int, threads: int) -> t
             wrong.append(f"on standard error: {text}")
     asked = crowd.asked if crowd is not None else Counter[str]()
     if found:
-        tell(threads, asked, found)
+        tell(threads, clients, asked, found)
         if found["most"] > threads:
             wrong.append(f"{found['most']} calls ran at once on {threads} threads")
         if threads > 1 and not found["loops"]:
@@ -818,11 +816,11 @@ def run(seed: int, number: int, seconds: float, clients: int, threads: int) -> t
     return wrong, asked
 
 
-def tell(threads: int, asked: Counter[str], found: dict[str, int]) -> None:
+def tell(threads: int, clients: int, asked: Counter[str], found: dict[str, int]) -> None:
     print(
-        f"{threads:>2} threads: {asked['exchanges']:,} asked on {asked['connections']:,} connections, "
-        f"{found['whole']:,} of {found['exchanges']:,} answered whole; the loop handed on {found['loops']:,} times, "
-        f"{found['tasks']:,} given to workers, {found['most']} calls at once",
+        f"{threads:>2} threads, {clients:>3} clients: {asked['exchanges']:,} asked on {asked['connections']:,} "
+        f"connections, {found['whole']:,} of {found['exchanges']:,} answered whole; "
+        f"the loop handed on {found['loops']:,} times, {found['tasks']:,} given to workers, {found['most']} calls at once",
         flush=True,
     )
 
@@ -832,20 +830,21 @@ def main() -> int:
     parser.add_argument("seconds", nargs="?", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=None, help="repeat what was asked")
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--threads", type=int, default=0, help=f"of all servers, instead of {THREADS} in turn")
+    parser.add_argument("--threads", type=int, default=0, help="of all servers, instead of some more, some fewer")
     parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
         return 0
     seed = random.randrange(10**9) if options.seed is None else options.seed
-    print(f"seed {seed}, {options.clients} clients", flush=True)
-    many = max(len(THREADS), round(options.seconds / SERVER_TIME))
+    print(f"seed {seed}", flush=True)
+    many = max(len(SERVERS), round(options.seconds / SERVER_TIME))
     tried: Counter[str] = Counter()
     wrong: list[str] = []
     for number in range(many):
-        threads = options.threads or THREADS[number % len(THREADS)]
-        wrong, asked = run(seed, number, options.seconds / many, options.clients, threads)
+        threads, share = SERVERS[number % len(SERVERS)]
+        clients = max(1, round(options.clients * share))
+        wrong, asked = run(seed, number, options.seconds / many, clients, options.threads or threads)
         tried += asked
         if wrong:
             break
