@@ -819,8 +819,8 @@ def run(seed: int, number: int, seconds: float, clients: int, threads: int) -> t
 def tell(threads: int, clients: int, asked: Counter[str], found: dict[str, int]) -> None:
     print(
         f"{threads:>2} threads, {clients:>3} clients: {asked['exchanges']:,} asked on {asked['connections']:,} "
-        f"connections, {found['whole']:,} of {found['exchanges']:,} answered whole; "
-        f"the loop handed on {found['loops']:,} times, {found['tasks']:,} given to workers, {found['most']} calls at once",
+        f"connections, {found['whole']:,} of {found['exchanges']:,} answered whole; the loop handed on "
+        f"{found['loops']:,} times, {found['tasks']:,} given to workers, {found['most']} calls at once",
         flush=True,
     )
 
