@@ -534,7 +534,6 @@ def told(application: Application, ask: bytes = GET, through: Wrapper = honest) 
     """Serve an application in strict mode, and give its faults."""
     found: list[StrictError] = []
     Client(through(strict(application, report=found.append))).send(ask)
-    gc.collect()
     return found
 
 
@@ -566,8 +565,7 @@ def test_without_a_report_it_is_raised_or_warned_of(rule: str, case: Case) -> No
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         client.send(case.ask)
-        gc.collect()
-    if RULES[rule].severity == "warning":
+        if RULES[rule].severity == "warning":
         assert [warning.category for warning in warned] == [StrictWarning]
         assert f"{rule}: " in str(warned[0].message)
         assert client.log == ""
@@ -1200,7 +1198,6 @@ def test_what_breaks_the_counterpart_breaks_the_check_too(rule: str, monkeypatch
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             client.send(case.ask)
-            gc.collect()
         objections += [warning for warning in warned if warning.category is wsgiref.validate.WSGIWarning]
         objections += [client.log] if "wsgiref/validate.py" in client.log else []
     assert objections
