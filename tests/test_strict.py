@@ -565,7 +565,7 @@ def test_without_a_report_it_is_raised_or_warned_of(rule: str, case: Case) -> No
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         client.send(case.ask)
-        if RULES[rule].severity == "warning":
+    if RULES[rule].severity == "warning":
         assert [warning.category for warning in warned] == [StrictWarning]
         assert f"{rule}: " in str(warned[0].message)
         assert client.log == ""
