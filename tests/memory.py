@@ -6,6 +6,7 @@ gateway, exchange and connection are the server's own; there is no socket, no th
 """
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -148,6 +149,7 @@ class Client:
         observers = (self.exchanges.append, *observers)
         self.site = Site(self._call, Settings(**settings), self.errors, observers, multithread)
         self.site.tick(EPOCH)
+        self.site.stale = math.inf
         self.stream = MemoryStream() if stream is None else stream
         self.connection = Connection(
             self.site, self.stream, base_environ(self.site, "server", "80"), self._hand_in, self.now

@@ -16,7 +16,21 @@ The path of a request, module by module::
 ``baton`` decides which thread leads the loop and which runs the application; ``server`` puts it all together.
 """
 
-from wsgiserver.server import Server, serve
+from typing import TYPE_CHECKING, Any
+
 from wsgiserver.version import __version__
 
+if TYPE_CHECKING:
+    from wsgiserver.server import Server, serve
+
 __all__ = ["Server", "__version__", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the server when it is asked for: pytest imports this package in every project, to find the plugin."""
+    if name not in ("Server", "serve"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from wsgiserver.server import Server, serve
+
+    globals().update(Server=Server, serve=serve)
+    return globals()[name]

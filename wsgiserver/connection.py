@@ -262,14 +262,32 @@ class Connection:
         exchange = self.exchange
         if exchange is None:
             return
+        if self.site.closed:
+            self.cut(abrupt=True)
+            return
         body = self._body
         self._body = None
         stream = self.stream
         environ = make_environ(self._base, exchange, body, self._reader.trailers, stream.peer_host, stream.peer_port)
         # When this returns, the connection may already belong to the next exchange.
-        run(self.site.application, environ, exchange)
+        try:
+            run(self.site.application, environ, exchange)
+        except BaseException as error:  # a fault of the server's own, or no memory left even to say so
+            self.site.report("the server failed while it ran an application", error)
+        if not exchange.delivered:
+            self.cut(abrupt=True)
+        self._clean_up(exchange, body)
+
+    def _clean_up(self, exchange: Exchange, body: IO[bytes] | None) -> None:
+        """Let go of what would else stay until the collector of cycles comes: a file, and the frames of an error."""
         if body is not None and type(body) is not BytesIO:
-            body.close()
+            with suppress(Exception):  # the application may have detached it
+                body.close()
+        frames = exchange.error.__traceback__ if exchange.error is not None else None
+        while frames is not None:
+            with suppress(RuntimeError):  # it is still running, in a generator that somebody else holds
+                frames.tb_frame.clear()
+            frames = frames.tb_next
 
     @property
     def takes_files(self) -> bool:
@@ -283,18 +301,24 @@ class Connection:
         not take at once is waited for, ``timeout_send`` seconds at most for each piece that the client takes. Raises
         ``ClientGone``.
         """
-        sent = self._try_send(data)
-        if sent == len(data):
-            return
-        left = memoryview(data)[sent:]
-        timeout = self.site.settings.timeout_send
-        while left:
-            writable = self._wait_writable(timeout)
-            sent = self._try_send(left)
-            if not sent and not writable:
-                self.abrupt = True
-                raise ClientGone(f"the client read nothing for {timeout:g} seconds")
-            left = left[sent:]
+        if self._cut:
+            raise ClientGone("the client has been given up")
+        try:
+            sent = self._try_send(data)
+            if sent == len(data):
+                return
+            left = memoryview(data)[sent:]
+            timeout = self.site.settings.timeout_send
+            while left:
+                writable = self._wait_writable(timeout)
+                sent = self._try_send(left)
+                if not sent and not writable:
+                    raise ClientGone(f"the client read nothing for {timeout:g} seconds")
+                left = left[sent:]
+        except ClientGone:
+            # What an application that goes on all the same says next must not be taken for what is missing here.
+            self._cut = self.abrupt = True
+            raise
 
     def _wait_writable(self, timeout: float) -> bool:
         try:
@@ -312,10 +336,17 @@ class Connection:
 
     def lay(self, head: bytes, body: bytes = b"") -> None:
         """Lay down the end of a response and give the connection back to the loop, which lets it leave."""
-        if len(body) > self.site.settings.buffer_response:
+        if self._cut:
+            pass  # the client was given up; nothing may follow what is missing
+        elif len(body) > self.site.settings.buffer_response:
             self._lay_large(head, body)
         else:
             self._out = head + body
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self.exchange is not None:
+            self.exchange.delivered = True
         self._hand_in(self)
 
     def _lay_large(self, head: bytes, body: bytes) -> None:
@@ -332,14 +363,14 @@ class Connection:
         """Lay down a head and a part of an open file; the descriptor is closed when it has left."""
         self._out = head
         self._file = FilePart(descriptor, offset, count)
-        self._cut = short
-        self._hand_in(self)
+        self._cut |= short
+        self._give_back()
 
     def cut(self, *, abrupt: bool) -> None:
         """End a response that is not whole; the connection is closed behind what was sent of it."""
         self._cut = True
         self.abrupt |= abrupt
-        self._hand_in(self)
+        self._give_back()
 
     # -- what leaves: the loop's leader ----------------------------------------------------------------------------
 
@@ -388,6 +419,7 @@ class Connection:
                     raise
                 return False
             if not sent:
+                self.site.report(f"{self.exchange!r}: the file became shorter while it was sent")
                 raise OSError("the file became shorter while it was sent")
             offset += sent
             size -= sent
@@ -438,7 +470,7 @@ class Connection:
             try:
                 observe(exchange)
             except BaseException as error:  # whatever it raises, the loop goes on
-                self.site.report(f"the observer {observe!r} failed", error)
+                self.site.report(f"an observer, a {type(observe).__name__}, failed", error)
 
     # -- time: the loop's leader -----------------------------------------------------------------------------------
 

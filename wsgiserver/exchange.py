@@ -7,6 +7,7 @@ over: who asked, what was answered, how long it took. ``gateway`` drives the sec
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -21,6 +22,11 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# Names of headers that are warned of, each once; an application that makes names up is not warned for ever.
+WARNINGS: Final = 100
+
 SERVER_SOFTWARE: Final = f"wsgiserver/{__version__}"
 
 
@@ -32,6 +38,17 @@ class Errors(Protocol):
     def flush(self) -> object: ...  # noqa: D102
 
 
+def _traceback(error: BaseException) -> str:
+    # Loaded for the first error only: it takes longer to import than the whole server.
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
+        frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        return f"{frames}\n{type(error).__name__}, which cannot be shown"
+
+
 def _nothing() -> None:
     """Stand for a call that nobody needs."""
 
@@ -39,8 +56,7 @@ def _nothing() -> None:
 class Site:
     """What all exchanges of one server share. Made by the server; read by any thread.
 
-    The loop's leader alone calls ``tick`` and sets ``stopping``; each is one assignment, so a reader on another
-    thread sees the old value or the new one.
+    What changes in it changes by single assignments, so a reader on another thread sees the old value or the new one.
     """
 
     def __init__(
@@ -63,28 +79,37 @@ class Site:
         self.stopping = False
         # Names of headers that were left out of a response, so that each is warned of once.
         self.warned: set[str] = set()
+        # The server has closed everything; whoever still runs an exchange runs it for nobody.
+        self.closed = False
         self.stamps = (b"", b"", b"", b"")
         self.tick(time.time())
 
     def tick(self, now: float) -> None:
-        """Make the Date and Server lines of this second, for a head with neither, Date, Server, or both of its own."""
+        """Make the Date and Server lines of this second, for a head with neither, Date, Server, or both of its own.
+
+        Any thread may: it is a row of assignments, and two at once make the same.
+        """
+        ticked = time.monotonic()
         # What turns the monotonic clock into seconds since the epoch, as long as nobody sets the clock.
-        self.epoch = now - time.monotonic()
-        date = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)).encode()
+        self.epoch = now - ticked
+        # Seconds of the monotonic clock from which on these lines are no longer of this second.
+        self.stale = ticked + 1 - now % 1
+        # IMF-fixdate (RFC 9110 section 5.6.7) is English; strftime speaks the language of the application's locale.
+        year, month, day, hour, minute, second, weekday, *_ = time.gmtime(now)
+        name = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"
+        date = f"Date: {name} {hour:02}:{minute:02}:{second:02} GMT\r\n".encode()
         server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
         self.stamps = (date + server, server, date, b"")
 
     def report(self, message: str, error: BaseException | None = None) -> None:
-        """Write one message about an application, and a traceback where there is one, to ``errors``."""
+        """Write one message about an application, and a traceback where there is one, to ``errors``. Never raises."""
         if isinstance(error, BadResponse):
             message += f": {error}"
         elif error is not None:
-            # Loaded for the first error only: it takes longer to import than the whole server.
-            import traceback
-
-            message += "\n" + "".join(traceback.format_exception(error)).rstrip()
-        self.errors.write(f"wsgiserver: {message}\n")
-        self.errors.flush()
+            message += "\n" + _traceback(error)
+        with suppress(Exception):  # there is nowhere left to say that nothing can be said
+            self.errors.write(f"wsgiserver: {message}\n")
+            self.errors.flush()
 
 
 class Channel(Protocol):
@@ -124,8 +149,24 @@ class Exchange:
     """One request and its response. Its methods are called on the thread that runs it, and by one at a time."""
 
     __slots__ = (
-        "_channel", "_framing", "_head", "_left", "_state", "body_received", "body_sent", "complete", "ended", "error",
-        "headers", "keep_alive", "peer", "request", "site", "started", "status",
+        "_channel",
+        "_framing",
+        "_head",
+        "_left",
+        "_state",
+        "body_received",
+        "body_sent",
+        "complete",
+        "delivered",
+        "ended",
+        "error",
+        "headers",
+        "keep_alive",
+        "peer",
+        "request",
+        "site",
+        "started",
+        "status",
     )  # fmt: skip
 
     def __init__(self, site: Site, request: Request, channel: Channel, peer: str, now: float) -> None:
@@ -147,6 +188,8 @@ class Exchange:
         # -- the response under way
         self.site = site
         self.keep_alive = request.keep_alive
+        # The channel has taken the end of it, and is no longer this exchange's.
+        self.delivered = False
         self._channel = channel
         self._state = State.WAITING
         self._head: ResponseHead | None = None
@@ -334,6 +377,8 @@ class Exchange:
         site = self.site
         if head.dropped:
             self._warn(head.dropped)
+        if time.monotonic() >= site.stale:
+            site.tick(time.time())
         keep_alive = self.keep_alive and not site.stopping
         self._framing, lines, self.keep_alive = frame(head, self.request, length, keep_alive)
         self._left = head.length if head.length is not None else length or 0
@@ -355,7 +400,7 @@ class Exchange:
 
     def _warn(self, names: tuple[str, ...]) -> None:
         for name in names:
-            if name.lower() not in self.site.warned:
+            if name.lower() not in self.site.warned and len(self.site.warned) < WARNINGS:
                 self.site.warned.add(name.lower())
                 self.report(f"the hop-by-hop header {name} was left out, it is the server's (RFC 9110 section 7.6.1)")
 

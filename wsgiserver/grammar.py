@@ -10,6 +10,7 @@ from typing import Final
 # RFC 9110 section 5.6.2:  token = 1*tchar
 TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 TOKEN: Final = TCHAR + rb"++"
+NO_TOKEN: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 TOKEN_START: Final = re.compile(TOKEN)
 
 # RFC 9110 section 5.6.4:  quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE

@@ -291,20 +291,20 @@ class Reader:
         if self._phase is Phase.LENGTH:
             return self._take(Phase.COMPLETE)
         pieces: list[bytes] = []
-        if self._phase is Phase.CHUNK_LINE and not self._searched:
-            self._take_plain_chunks(pieces)
         if type(self._buffer) is bytes:
             # A bytearray forgets its first bytes without moving the others, so that small chunks cost no more.
             self._buffer = bytearray(self._buffer)
         while self._buffer and self._phase is not Phase.COMPLETE:
             if self._phase is Phase.CHUNK_DATA:
                 pieces.append(self._take(Phase.CHUNK_END))
+            elif self._phase is Phase.CHUNK_LINE and not self._searched and self._take_plain_chunks(pieces):
+                continue
             elif not _STEPS[self._phase](self):
                 break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _take_plain_chunks(self, pieces: list[bytes]) -> None:
-        """Take the chunks that are here whole and have no extensions; what is special, or wrong, is left.
+    def _take_plain_chunks(self, pieces: list[bytes]) -> bool:
+        """Take the chunks that are here whole and have no extensions; False when the next is special, or wrong.
 
         Of 3.4 µs for a small chunk 2.7 are saved: 256 KiB of chunks of one byte would else cost everybody 150 ms.
         """
@@ -323,6 +323,7 @@ class Reader:
         if at:
             self._total = total
             self._drop(at)
+        return at > 0
 
     def _take(self, then: Phase) -> bytes:
         """Take of the buffer what belongs to the body or the chunk; ``then`` is the phase at its end."""

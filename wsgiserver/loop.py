@@ -30,8 +30,6 @@ COHORT: Final = 16
 RUN_TIME: Final = 0.001
 # Seconds between two sweeps for deadlines that have passed, which is how exact they are.
 SWEEP: Final = 1.0
-# Seconds for which a Date line is good.
-TICK: Final = 1.0
 # Seconds that a server which stops reads on from clients that it has closed, see ``State.LINGERING``.
 LINGER_STOPPING: Final = 0.1
 # No room for a new client: not enough descriptors or memory (accept(2)).
@@ -62,7 +60,6 @@ class Loop:
         self._clock = clock
         self._now = clock()
         self._next_sweep = self._now + SWEEP
-        self._next_tick = self._now + TICK
         # Other threads compute: receive and send without giving them the GIL (set by any thread, see HeldCalls).
         self.crowded = False
         self._held = HeldCalls() if HeldCalls.possible() else None
@@ -144,10 +141,7 @@ class Loop:
         self._asleep = True
         events = self._poller.poll(self._timeout(), COHORT)
         self._asleep = False
-        self._now = now = self._clock()
-        if now >= self._next_tick:
-            self.site.tick(time.time())
-            self._next_tick = now + TICK
+        self._now = self._clock()
         if events:
             self._sweep_soon()
         connections = self.connections
@@ -199,6 +193,8 @@ class Loop:
             connection = ready.popleft()
             connection.queued = False
             if not connection.advance(self._now):
+                if connection.deadline <= self._now:
+                    connection.expire(self._now)
                 self._settle(connection)
             elif not self.call(connection) or self._closed:
                 return False
@@ -302,7 +298,8 @@ class Loop:
         """Go on without a listener that its other owner has shut down, say; others are served."""
         self.site.report(f"{listener.url} takes no more clients ({error.strerror}); start the server again to mend it")
         descriptor = listener.fileno()
-        self._poller.watch(descriptor, Watch.READ, Watch.NOTHING)
+        if self._accepting:
+            self._poller.watch(descriptor, Watch.READ, Watch.NOTHING)
         del self._listeners[descriptor]
         listener.close()
 
@@ -324,20 +321,28 @@ class Loop:
         now = self._now
         nearest = float("inf")
         for connection in list(self.connections.values()):
-            if connection.state is State.ANSWERING or connection.queued:
+            if connection.state is State.ANSWERING:
                 continue
-            if connection.deadline <= now:
-                if connection.expire(now):
-                    connection.queued = True
-                    self._ready.append(connection)
-                else:
-                    self._settle(connection)
+            if connection.deadline <= now and not connection.queued:
+                self._expire(connection, now)
             nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
         self._next_sweep = max(nearest, now + SWEEP)
         if self._unsent:
             self._write()
         if not self._accepting and len(self.connections) < self.site.settings.limit_connections:
             self._accept(True)
+
+    def _expire(self, connection: Connection, now: float) -> None:
+        """Deal with a connection whose time is over, unless it has sent something that nobody had the time to read."""
+        if connection.state.watch is Watch.READ and self._receive(connection):
+            return
+        if connection.state is State.CLOSED:
+            return
+        if connection.expire(now):
+            connection.queued = True
+            self._ready.append(connection)
+        else:
+            self._settle(connection)
 
     def _stop(self, stop_at: float) -> None:
         """Close what can be closed now; be over when nothing is left, or the time is."""
@@ -364,7 +369,7 @@ class Loop:
 
     def close(self) -> None:
         """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""
-        self._closed = True
+        self._closed = self.site.closed = True
         for connection in list(self.connections.values()):
             if connection.state is State.ANSWERING:
                 # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
@@ -384,5 +389,6 @@ class Loop:
         with suppress(IndexError):
             while True:
                 connection = self._unsent.popleft()
+                connection.abandon(self._clock())
                 connection.close()
                 connection.stream.reset()

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from wsgiserver.exchange import Application, Environ
-from wsgiserver.grammar import BARE_BREAK
+from wsgiserver.grammar import BARE_BREAK, NO_TOKEN
 from wsgiserver.messages import BadRequest
 
 # Of an offending line at most so many octets are shown.
@@ -56,9 +56,11 @@ def _window(line: bytes, at: int) -> tuple[int, bytes, bool]:
     """Choose what is shown of a line: from where, which octets, and whether there is more of it."""
     if line[:1] in (b" ", b"\t"):
         return 0, b"", True  # it may go on with the value of a secret field
-    name = line.partition(b":")[0]
-    if name.strip(b" \t").lower() in SECRET:
-        return 0, line[: len(name) + 1], True
+    if any(NO_TOKEN.sub(b"", part.partition(b":")[0]).lower() in SECRET for part in (line, *line.split(b"\0"))):
+        # Also where the name was damaged, or stands behind a NUL.
+        return 0, line[: line.find(b":") + 1], True
+    if b"://" in line and b"@" in line:
+        return 0, line[: at + 1], True  # a password may stand before the at sign
     # What stands behind a bare CR or LF may be another field.
     end = BARE_BREAK.search(line)
     whole = line if end is None else line[: end.end()]

@@ -65,15 +65,16 @@ def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     if known is not None:
         return known
     head = _prepare(status, headers)
-    if len(head.start) <= KNOWN_HEAD_LENGTH:
+    if len(head.start) <= KNOWN_HEAD_LENGTH and not head.dropped:
         if len(_heads) >= KNOWN_HEADS:
             _heads.clear()
-        _heads[(status, *headers)] = head
+        _heads[(str.__str__(status), *[(str.__str__(name), str.__str__(value)) for name, value in headers])] = head
     return head
 
 
 def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     code = _check_status(status)
+    status = str.__str__(status)
     head = ResponseHead(b"", code in (204, 205, 304))
     lines = [f"HTTP/1.1 {status}\r\n"]
     dropped = []
@@ -129,7 +130,8 @@ def _check_header(header: object) -> tuple[str, str]:
     if not (value.isascii() and value.isprintable()) and not HEADER_VALUE.fullmatch(value):
         what = "holds a control character or one outside latin-1"
         raise BadResponse(f"the value of the header {name}, {value!r}, {what} (RFC 9110 section 5.5)")
-    return name, value
+    # Of a subclass of str the text counts, not what its own __str__ or __format__ would make of it.
+    return str.__str__(name), str.__str__(value)
 
 
 def _note_length(head: ResponseHead, value: str) -> None:

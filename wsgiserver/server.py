@@ -150,8 +150,8 @@ class Server:
         for flush in self._flushes:
             try:
                 flush()
-            except Exception as error:
-                self.site.report(f"the observer's {flush!r} failed", error)
+            except BaseException as error:  # whatever it raises, the loop goes on
+                self.site.report(f"the flush of an observer, a {type(flush).__name__}, failed", error)
 
     @property
     def over(self) -> bool:
@@ -283,6 +283,7 @@ class _Signals:
             try:
                 self._ear.recv(64)
             except TimeoutError:
+                server.stop(0.0)
                 return
 
     def _wake(self) -> None:
