@@ -13,10 +13,11 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from wsgiserver.connection import Connection, State, Watch
+from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Application, Environ, Exchange, Site
 from wsgiserver.settings import Settings
+from wsgiserver.states import State, Watch
 
 # What the clock of a new client shows: seconds of the monotonic clock, and since the epoch.
 NOW = 5000.0

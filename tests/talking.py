@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any
 
-from wsgiserver.connection import Connection, State
+from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Application, Environ, Exchange, Site
 from wsgiserver.settings import Settings
+from wsgiserver.states import State
 
 NOW = 1000.0
 ENDED = (State.LINGERING, State.CLOSED)

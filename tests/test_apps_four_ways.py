@@ -146,7 +146,7 @@ def comparable(answer: Answer, case: Case) -> Answer:
 @pytest.mark.parametrize("way", [over_the_wire, raw, live], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.app} {case.method} {case.target} {case.type[:9]}")
 def test_an_application_says_the_same_in_all_ways(case: Case, way: Callable[[Application, Case], Answer]) -> None:
-    application = load(f"{APPS / case.app}.py:app")
+    application = load(f"apps.{case.app}:app")
     answers = []
     for each in (plain, way):
         random.seed(case.target)  # download makes its file anew

@@ -25,10 +25,11 @@ from memory import (
     response,
 )
 
-from wsgiserver.connection import LINGER_SIZE, LINGER_TIME, State, Watch
+from wsgiserver.connection import LINGER_SIZE, LINGER_TIME
 from wsgiserver.exchange import Environ, Exchange
 from wsgiserver.messages import BadRequest
 from wsgiserver.pages import SHOWN
+from wsgiserver.states import State, Watch
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HELLO = response("200 OK", after=["Content-Length: 5"], body=b"hello")

@@ -24,8 +24,9 @@ from typing import IO, Any
 import pytest
 
 from wsgiserver import Server
-from wsgiserver.connection import HEAD_APPETITE, Connection, State
+from wsgiserver.connection import HEAD_APPETITE, Connection
 from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.states import State
 
 try:
     import resource

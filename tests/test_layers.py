@@ -30,6 +30,7 @@ ORDER = (
     "faults",
     "guards",
     "strict",
+    "states",
     "connection",
     "logs",
     "welcome",

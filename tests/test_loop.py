@@ -19,12 +19,13 @@ import pytest
 
 import wsgiserver.pollers
 from wsgiserver.addresses import parse_address
-from wsgiserver.connection import HEAD_APPETITE, Connection, Watch
+from wsgiserver.connection import HEAD_APPETITE, Connection
 from wsgiserver.exchange import Environ, Exchange, Site
 from wsgiserver.loop import COHORT, Loop
 from wsgiserver.pollers import Poller, SelectorPoller, Waker
 from wsgiserver.settings import Settings
 from wsgiserver.sockets import Listener, Stream
+from wsgiserver.states import Watch
 
 PATIENCE = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"

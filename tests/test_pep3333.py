@@ -33,9 +33,9 @@ from memory import (
     response,
 )
 
-from wsgiserver.connection import State
 from wsgiserver.exchange import ClientGone, Environ
 from wsgiserver.messages import BadResponse
+from wsgiserver.states import State
 
 PLAIN = ("Content-Type", "text/plain")
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\n"

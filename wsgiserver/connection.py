@@ -16,9 +16,8 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
 from io import BytesIO
-from typing import IO, Any, Final, NamedTuple, Protocol
+from typing import IO, Any, Final, NamedTuple
 
 from wsgiserver.environ import make_environ
 from wsgiserver.exchange import Application, ClientGone, Environ, Exchange, Site
@@ -27,6 +26,7 @@ from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
+from wsgiserver.states import State, Stream, Watch
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
@@ -40,69 +40,6 @@ FILE_SHARE: Final = 4 * 1024 * 1024
 
 # Characters of a path that tell one route from another.
 ROUTE_LENGTH: Final = 128
-
-
-class Watch(Enum):
-    """What the poller looks for."""
-
-    NOTHING = 0
-    READ = 1
-    WRITE = 2
-
-
-class State(Enum):
-    """The states of a connection, and for each what the poller watches and which setting bounds its time.
-
-    ============ =========================== =========================
-    from         when                        to
-    ============ =========================== =========================
-    HEAD         the client asked            ANSWERING, or BODY first
-    BODY         the body is whole           ANSWERING
-    ANSWERING    the response was laid down  IDLE, HEAD (pipelining), WRITING, LINGERING, CLOSED
-    WRITING      all of it has left          the same; BODY after 100 (Continue)
-    IDLE         a first byte came           HEAD
-    LINGERING    the client has left         CLOSED
-    ============ =========================== =========================
-
-    From any of them but ANSWERING the end of the client or of the time leads to CLOSED, by way of an answer where
-    one is due.
-    """
-
-    HEAD = (Watch.READ, "timeout_head", "waits for a head, or for the rest of one")
-    BODY = (Watch.READ, "timeout_body", "waits for the rest of a body")
-    ANSWERING = (Watch.NOTHING, "", "an exchange runs, and owns the connection")
-    WRITING = (Watch.WRITE, "timeout_send", "waits until the client takes more of the response")
-    IDLE = (Watch.READ, "timeout_keep_alive", "kept; nothing of the next request has come")
-    LINGERING = (Watch.READ, "", "reads and drops what the client still sends")
-    CLOSED = (Watch.NOTHING, "", "has ended")
-
-    def __init__(self, watch: Watch, timeout: str, meaning: str) -> None:
-        self.watch = watch
-        self.timeout = timeout
-        self.meaning = meaning
-
-
-class Stream(Protocol):
-    """What a connection needs of its transport; nothing here blocks but ``wait_writable``.
-
-    ``recv``, ``send``, ``sendmsg`` and ``sendfile`` raise BlockingIOError when nothing can be moved now, and another
-    OSError when the client is gone. The last two are None where the platform has them not.
-    """
-
-    recv: Callable[[int], bytes]
-    send: Callable[[Any], int]
-    sendmsg: Callable[[Any], int] | None
-    peer: str
-    peer_host: str
-    peer_port: str
-
-    @property
-    def sendfile(self) -> Callable[[int, int, int], int] | None: ...  # noqa: D102
-    def wait_writable(self, timeout: float) -> bool: ...  # noqa: D102
-    def shut(self) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-    def abort(self) -> None: ...  # noqa: D102
-    def reset(self) -> None: ...  # noqa: D102
 
 
 class FilePart(NamedTuple):

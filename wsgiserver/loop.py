@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from wsgiserver.connection import Connection, State, Watch
+from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Environ, Site
 from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
 from wsgiserver.sockets import Listener
+from wsgiserver.states import State, Watch
 
 # How many connections a turn reads at most: enough for warm caches, few enough that nobody waits long.
 COHORT: Final = 16

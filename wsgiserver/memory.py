@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from wsgiserver.connection import Connection, State, Watch
+from wsgiserver.connection import Connection
 from wsgiserver.exchange import Application, Environ, Errors, Exchange, Site
 from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
+from wsgiserver.states import State, Watch
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
 _JUDGEMENTS: Final = (BadResponse, AssertionError)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from wsgiserver.connection import Watch
+from wsgiserver.states import Watch
 
 
 class Poller(Protocol):

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from wsgiserver.connection import State
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Application, Environ, Exchange
 from wsgiserver.memory import (
@@ -24,6 +23,7 @@ from wsgiserver.memory import (
     with_overrides,
 )
 from wsgiserver.settings import Settings
+from wsgiserver.states import State
 
 
 class BrokenResponse(Exception):

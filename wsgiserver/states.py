@@ -1,0 +1,71 @@
+"""Holds the states of a connection, one enum and one table, and says what it needs of a transport.
+
+``connection`` goes from state to state; the ``loop`` watches and times each connection as its state asks.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+
+class Watch(Enum):
+    """What the poller looks for."""
+
+    NOTHING = 0
+    READ = 1
+    WRITE = 2
+
+
+class State(Enum):
+    """The states of a connection, and for each what the poller watches and which setting bounds its time.
+
+    ============ =========================== =========================
+    from         when                        to
+    ============ =========================== =========================
+    HEAD         the client asked            ANSWERING, or BODY first
+    BODY         the body is whole           ANSWERING
+    ANSWERING    the response was laid down  IDLE, HEAD (pipelining), WRITING, LINGERING, CLOSED
+    WRITING      all of it has left          the same; BODY after 100 (Continue)
+    IDLE         a first byte came           HEAD
+    LINGERING    the client has left         CLOSED
+    ============ =========================== =========================
+
+    From any of them but ANSWERING the end of the client or of the time leads to CLOSED, by way of an answer where
+    one is due.
+    """
+
+    HEAD = (Watch.READ, "timeout_head", "waits for a head, or for the rest of one")
+    BODY = (Watch.READ, "timeout_body", "waits for the rest of a body")
+    ANSWERING = (Watch.NOTHING, "", "an exchange runs, and owns the connection")
+    WRITING = (Watch.WRITE, "timeout_send", "waits until the client takes more of the response")
+    IDLE = (Watch.READ, "timeout_keep_alive", "kept; nothing of the next request has come")
+    LINGERING = (Watch.READ, "", "reads and drops what the client still sends")
+    CLOSED = (Watch.NOTHING, "", "has ended")
+
+    def __init__(self, watch: Watch, timeout: str, meaning: str) -> None:
+        self.watch = watch
+        self.timeout = timeout
+        self.meaning = meaning
+
+
+class Stream(Protocol):
+    """What a connection needs of its transport; nothing here blocks but ``wait_writable``.
+
+    ``recv``, ``send``, ``sendmsg`` and ``sendfile`` raise BlockingIOError when nothing can be moved now, and another
+    OSError when the client is gone. The last two are None where the platform has them not.
+    """
+
+    recv: Callable[[int], bytes]
+    send: Callable[[Any], int]
+    sendmsg: Callable[[Any], int] | None
+    peer: str
+    peer_host: str
+    peer_port: str
+
+    @property
+    def sendfile(self) -> Callable[[int, int, int], int] | None: ...  # noqa: D102
+    def wait_writable(self, timeout: float) -> bool: ...  # noqa: D102
+    def shut(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+    def abort(self) -> None: ...  # noqa: D102
+    def reset(self) -> None: ...  # noqa: D102
