@@ -1353,3 +1353,13 @@ def test_a_request_that_is_refused_for_a_field_is_told_with_its_line() -> None:
     client.send(b"GET /path HTTP/1.1\r\nHost: test\r\nbad field\r\n\r\n")
     (exchange,) = client.exchanges
     assert (exchange.request.method, exchange.request.target) == ("GET", "/path")
+
+
+def test_a_connection_that_rests_reads_the_same_head_again() -> None:
+    """What it remembered of the last head is forgotten, so that idle clients cost little whatever they sent."""
+    client = Client(hello)
+    client.send(GET)
+    client.connection.rest()
+    assert client.connection._reader._fields is None
+    assert client.send(GET) == HELLO
+    assert client.send(GET + GET) == HELLO * 2

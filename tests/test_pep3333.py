@@ -1527,3 +1527,72 @@ def test_the_validator_finds_no_fault_with_write_errors_and_pieces(path: Path) -
     assert ask(GET, validator(answering(lambda: iter([b"a", b"b"]), PLAIN))).endswith(chunks(b"a", b"b"))
     sent = ask(GET, validator(Opened(path.open("rb"), PLAIN)))
     assert sent.endswith(chunks(*(DATA[at : at + 1000] for at in range(0, len(DATA), 1000))))
+
+
+# -- What an application cannot do to the server ---------------------------------------------------------------------
+
+
+class Status(str):
+    """A str whose own text is another, as that of an Enum over str is."""
+
+    def __str__(self) -> str:
+        return "200 OK\r\nX-Split: yes"
+
+    def __format__(self, how: str) -> str:
+        return str(self)
+
+
+def test_of_a_subclass_of_str_the_text_counts_and_no_later_response_is_touched() -> None:
+    plain = Client(answering([b"a"]))
+    before = plain.send(GET)
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response(Status("200 OK"), [])
+        return [b"a"]
+
+    sent = Client(application).send(GET)
+    assert b"X-Split" not in sent
+    assert sent.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert Client(answering([b"a"])).send(GET) == before
+
+
+def test_an_error_that_cannot_be_shown_is_a_500_all_the_same() -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("not even that")
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        raise Unspeakable
+
+    client = Client(application)
+    assert client.send(GET).startswith(FAILED)
+    assert "Unspeakable" in client.log
+    assert client.send(GET).startswith(FAILED)
+
+
+def test_an_application_at_the_end_of_its_stack_loses_no_connection() -> None:
+    """Where the recursion limit strikes within the server, the response ends all the same."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", [("Content-Length", "5")])
+
+        def deeper() -> None:
+            try:
+                deeper()
+            except RecursionError:
+                write(b"hello")
+
+        deeper()
+        return []
+
+    client = Client(application)
+    client.send(GET)
+    assert client.end or client.state is State.IDLE
+
+
+def test_the_date_is_english_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9110 section 5.6.7: strftime would speak the language of the application's locale."""
+    monkeypatch.setattr("time.strftime", lambda *about: "Montag")
+    client = Client(answering([b"a"]))
+    client.site.tick(784111777.0)
+    assert b"\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" in client.send(GET)

@@ -447,6 +447,10 @@ class Connection:
             self._observe(exchange, now, complete=False)
             self.exchange = None
 
+    def rest(self) -> None:
+        """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
+        self._reader.forget()
+
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""
         self.state = State.CLOSED

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import Application, ClientGone, Environ, Exchange
-from wsgiserver.pages import failure
+from wsgiserver.pages import failure, terse_failure
 
 
 def run(application: Application, environ: Environ, exchange: Exchange) -> None:
@@ -94,7 +94,7 @@ def _fail(exchange: Exchange, error: BaseException) -> None:
     exchange.error = error
     exchange.reset()
     # The page is an application that cannot fail, so this goes no deeper.
-    run(failure, {}, exchange)
+    run(terse_failure if exchange.site.settings.terse_errors else failure, {}, exchange)
 
 
 def _close(result: Iterable[bytes] | None, exchange: Exchange) -> None:

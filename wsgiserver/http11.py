@@ -125,6 +125,11 @@ class Reader:
         else:
             self._buffer = bytearray(buffer) + data
 
+    def forget(self) -> None:
+        """Forget the last head, which a client that is idle does not repeat soon; it may hold 30 KB."""
+        self._head = self._block = b""
+        self._request = self._fields = None
+
     # .. the head ..
 
     def read_head(self) -> Request | None:

@@ -326,6 +326,8 @@ class Loop:
                 continue
             if connection.deadline <= now and not connection.queued:
                 self._expire(connection, now)
+            elif connection.state is State.IDLE:
+                connection.rest()
             nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
         self._next_sweep = max(nearest, now + SWEEP)
         if self._unsent:

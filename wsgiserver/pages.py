@@ -80,3 +80,4 @@ failure: Final = page(
     500,
     "500 Internal Server Error\n\nThe application failed. What happened stands in the server's error output.\n",
 )
+terse_failure: Final = page(500, "500 Internal Server Error\n")
