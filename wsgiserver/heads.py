@@ -141,9 +141,9 @@ def parse_fields(block: bytes, limit: int) -> Fields:
 
 def _too_many(lines: list[bytes], limit: int) -> BadRequest:
     """Raise for a fault in one of the first ``limit`` lines; else the next is the one too many."""
-    for number, line in enumerate(lines[:limit]):
-        if number == 0:
-            check_first_field(line)
+    if limit:
+        check_first_field(lines[0])
+    for line in lines[:limit]:
         parse_field(line)
     _check_line(lines[limit])
     return too_many_fields(lines[limit], limit)

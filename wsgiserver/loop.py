@@ -108,7 +108,7 @@ class Loop:
         self.site.stopping = True
         if self._stop_at is None or stop_at < self._stop_at:
             self._stop_at = stop_at
-        self._waker.wake()
+        self.wake()
 
     # -- for the leader --------------------------------------------------------------------------------------------
 
