@@ -77,7 +77,8 @@ def feed(pieces: Iterable[bytes], limits: Limits = DEFAULTS, *, late: bool = Fal
                     body += data
                 if not reader.complete:
                     break
-                requests.append(seen(request, bytes(body), reader.trailers))
+                trailers = reader.trailers if request.fields.chunked else ()
+                requests.append(seen(request, bytes(body), trailers))
                 request = None
     except BadRequest as error:
         # How much of a body that goes wrong was given before is left open.

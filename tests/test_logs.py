@@ -25,7 +25,7 @@ from wsgiserver.welcome import application
 
 
 def request(method: str = "GET", target: str = "/", minor: int = 1, **variables: str) -> Request:
-    return Request(method, target, target, "", None, minor, Fields((), variables))
+    return Request(method, target, target, "", None, minor, Fields(b"", variables))
 
 
 def finished(

@@ -75,8 +75,8 @@ def make_environ(
         # bottle would decode it once more.
         environ["CONTENT_LENGTH"] = str(exchange.body_received)
         del environ["HTTP_TRANSFER_ENCODING"]
+        if trailers:
+            environ["wsgiserver.trailers"] = trailers
     if request.authority is not None:
         environ["HTTP_HOST"] = request.authority
-    if trailers:
-        environ["wsgiserver.trailers"] = trailers
     return environ

@@ -21,12 +21,15 @@ QUOTED_STRING: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x
 # The target is any run of visible bytes but "#" (RFC 9112 section 3.2 has no fragment); bytes above 0x7F pass.
 TARGET: Final = rb"[\x21\x22\x24-\x7e\x80-\xff]++"
 TARGET_START: Final = re.compile(TARGET)
-REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") (" + TARGET + rb") HTTP/([0-9])\.([0-9])")
+REQUEST_LINE: Final = re.compile(f"({TOKEN.decode()}) ({TARGET.decode('latin-1')}) HTTP/([0-9])\\.([0-9])")
 
 # RFC 9112 section 5:  field-line = field-name ":" OWS field-value OWS
 # RFC 9110 section 5.5:  field-value = *( VCHAR / obs-text / SP / HTAB ), its outer white space is not part of it.
 FIELD_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 FIELD_LINE: Final = re.compile(rb"(" + TOKEN + rb"):[ \t]*+(" + FIELD_VALUE + rb")")
+# The same as text, with its end, to find all lines of a block in one call. Each match is one line, for no part of the
+# pattern takes a CR or LF but its end; a value keeps the white space behind it.
+FIELD_LINES: Final = re.compile(f"^({TOKEN.decode()}):[ \t]*+({FIELD_VALUE.decode('latin-1')})\r\n", re.MULTILINE)
 
 # What ends a line, or may not stand in one (RFC 9112 section 2.2; NUL: RFC 9110 section 5.5).
 LINE_BREAK: Final = re.compile(rb"[\r\n\0]")

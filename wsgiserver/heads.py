@@ -11,6 +11,7 @@ from wsgiserver.grammar import (
     BROKEN_ESCAPE,
     DIGITS,
     FIELD_LINE,
+    FIELD_LINES,
     HOST,
     LINE_BREAK,
     PCT_ENCODED,
@@ -19,41 +20,36 @@ from wsgiserver.grammar import (
     TOKEN_START,
     TRANSFER_CODING,
 )
-from wsgiserver.messages import BadRequest, Fields, Request
+from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
 
 # -- Field lines ---------------------------------------------------------------------------------------------------
 
 
-# CGI variable ("" for a field that is dropped), value, and the pair of the name as sent and the value.
-Field = tuple[str, str, tuple[str, str]]
+class _Variables(dict[str, str]):
+    """A table from names of fields, as they were sent, to their CGI variables; names that are new are added."""
 
-# A client repeats its lines, and clients share many: a line that is known is not parsed again. Both bounds keep a
-# hostile client from filling the memory; a full table is emptied, which costs the next requests a few µs.
-_known: dict[bytes, Field] = {}
-KNOWN_LINES: Final = 1024
-KNOWN_LINE_LENGTH: Final = 256
+    def __missing__(self, name: str) -> str:
+        variable = cgi_variable(name)
+        if len(name) <= KNOWN_NAME_LENGTH:
+            if len(self) >= KNOWN_NAMES:
+                self.clear()
+            self[name] = variable
+        return variable
 
 
-def parse_field(line: bytes) -> Field:
-    """Parse one field line without its CRLF (RFC 9112 section 5); raise ``BadRequest`` where it breaks the grammar."""
+# Both bounds keep a hostile client from filling the memory; a full table is emptied, which costs the next requests µs.
+KNOWN_NAMES: Final = 1024
+KNOWN_NAME_LENGTH: Final = 64
+_variables = _Variables()
+
+
+def parse_field(line: bytes) -> tuple[str, str]:
+    """Give name and value of one field line without its CRLF (RFC 9112 section 5), or raise ``BadRequest``."""
     match = FIELD_LINE.fullmatch(line)
     if match is None:
         raise _explain_field(line)
-    raw_name, raw_value = match.groups()
-    name = raw_name.decode("latin-1")
-    value = raw_value.decode("latin-1").rstrip(" \t")
-    key = name.upper().replace("-", "_")
-    if "_" in name or key == "PROXY":
-        # It could pose as the field with hyphens; HTTP_PROXY would be read as a setting of the process.
-        key = ""
-    elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        key = "HTTP_" + key
-    field = (key, value, (name, value))
-    if len(line) <= KNOWN_LINE_LENGTH:
-        if len(_known) >= KNOWN_LINES:
-            _known.clear()
-        _known[line] = field
-    return field
+    name, value = match.groups()
+    return name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")
 
 
 def _explain_field(line: bytes) -> BadRequest:
@@ -107,46 +103,35 @@ def forbidden(line: bytes, at: int) -> BadRequest:
 _SINGLE: Final = {
     "HTTP_HOST": ("Host was sent twice", "RFC 9112 section 3.2"),
     "CONTENT_LENGTH": ("Content-Length was sent twice", "RFC 9112 section 6.3"),
+    "CONTENT_TYPE": ("two different Content-Type fields were sent", "RFC 9110 section 8.3"),
 }
 
 
 def parse_fields(block: bytes, limit: int) -> Fields:
     """Parse at most ``limit`` field lines, each ended by CRLF; raise ``BadRequest`` for the first fault."""
-    pairs = []
-    variables: dict[str, str] = {}
-    # What is wrong with several lines together is told after what is wrong with any one of them.
-    fault: BadRequest | None = None
-    lines = block.split(b"\r\n")
-    lines.pop()
-    if len(lines) > limit:
-        raise _too_many(lines, limit)
-    if block[:1] in (b" ", b"\t"):
-        check_first_field(lines[0])
-    for line in lines:
-        field = _known.get(line)
-        key, value, pair = field if field is not None else parse_field(line)
-        if not key:
-            continue
-        pairs.append(pair)
-        if key in variables:
-            fault = fault or _uncombinable(key, variables[key], value, line)
-            value = _combine(key, variables[key], value)
-        variables[key] = value
-    if fault is not None:
-        raise fault
-    fields = Fields(tuple(pairs), variables)
+    text = block.decode("latin-1")
+    pairs = FIELD_LINES.findall(text)
+    if len(pairs) != text.count("\n") or len(pairs) > limit or " \r" in text or "\t\r" in text:
+        pairs = _parse_lines(block, limit)
+    variables = {_variables[name]: value for name, value in pairs}
+    if len(variables) != len(pairs) or "" in variables:
+        variables = _combine(pairs, block)
+    fields = Fields(block, variables)
     _read_options(fields)
     return fields
 
 
-def _too_many(lines: list[bytes], limit: int) -> BadRequest:
-    """Raise for a fault in one of the first ``limit`` lines; else the next is the one too many."""
+def _parse_lines(block: bytes, limit: int) -> list[tuple[str, str]]:
+    """Do the same line by line, to find the fault that there is, or white space behind a value."""
+    lines = block.split(b"\r\n")
+    lines.pop()
     if limit:
         check_first_field(lines[0])
-    for line in lines[:limit]:
-        parse_field(line)
-    _check_line(lines[limit])
-    return too_many_fields(lines[limit], limit)
+    pairs = [parse_field(line) for line in lines[:limit]]
+    if len(lines) > limit:
+        _check_line(lines[limit])
+        raise too_many_fields(lines[limit], limit)
+    return pairs
 
 
 def too_many_fields(line: bytes, limit: int) -> BadRequest:
@@ -154,21 +139,21 @@ def too_many_fields(line: bytes, limit: int) -> BadRequest:
     return BadRequest(431, f"more than {limit} field lines were sent", "RFC 6585 section 5", line, 0)
 
 
-def _uncombinable(key: str, first: str, second: str, line: bytes) -> BadRequest | None:
-    """Say what is wrong with a field that may come once only."""
-    if key in _SINGLE:
-        return BadRequest(400, *_SINGLE[key], line, 0)
-    if key == "CONTENT_TYPE" and first != second:
-        return BadRequest(400, "two different Content-Type fields were sent", "RFC 9110 section 8.3", line, 0)
-    return None
-
-
-def _combine(key: str, first: str, second: str) -> str:
-    """Combine two values of one field (RFC 9110 section 5.3)."""
-    if key == "CONTENT_TYPE":
-        return first
-    # RFC 6265 section 5.4 sends one Cookie field; HTTP/2 and proxies split it, and it is joined as it was.
-    return f"{first}; {second}" if key == "HTTP_COOKIE" else f"{first}, {second}"
+def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
+    """Combine the values of fields that came more than once (RFC 9110 section 5.3); leave out what is dropped."""
+    variables: dict[str, str] = {}
+    for index, (name, value) in enumerate(pairs):
+        key = _variables[name]
+        if key not in variables:
+            variables[key] = value
+        elif key in _SINGLE:
+            if key != "CONTENT_TYPE" or value != variables[key]:
+                raise BadRequest(400, *_SINGLE[key], block.split(b"\r\n")[index], 0)
+        else:
+            # RFC 6265 section 5.4 sends one Cookie field; HTTP/2 and proxies split it, and it is joined as it was.
+            variables[key] += f"; {value}" if key == "HTTP_COOKIE" else f", {value}"
+    variables.pop("", None)
+    return variables
 
 
 def _read_options(fields: Fields) -> None:
@@ -177,6 +162,7 @@ def _read_options(fields: Fields) -> None:
     length = variables.get("CONTENT_LENGTH")
     if length is not None:
         fields.content_length = _content_length(length)
+        fields.has_body = fields.content_length > 0
     connection = variables.get("HTTP_CONNECTION")
     if connection is not None:
         options = [option.strip(" \t") for option in connection.lower().split(",")]
@@ -204,27 +190,25 @@ RequestLine = tuple[str, str, str, str, str | None, int]
 
 def parse_request_line(line: bytes) -> RequestLine:
     """Parse a request line without its CRLF (RFC 9112 section 3)."""
-    match = REQUEST_LINE.fullmatch(line)
+    match = REQUEST_LINE.fullmatch(line.decode("latin-1"))
     if match is None:
         raise _explain_request_line(line)
-    raw_method, raw_target, major, minor = match.groups()
-    if major != b"1":
-        reason = f"HTTP/{major.decode()}.{minor.decode()} is not supported"
+    method, target, major, minor = match.groups()
+    if major != "1":
+        reason = f"HTTP/{major}.{minor} is not supported"
         raise BadRequest(505, reason, "RFC 9110 section 15.6.6", line, len(line) - 3)
-    method = raw_method.decode("latin-1")
     if method == "CONNECT":
         raise BadRequest(501, "CONNECT is not implemented", "RFC 9110 section 9.3.6", line, 0)
-    target = raw_target.decode("latin-1")
     authority = None
     if target[0] == "/":
         path, _, query = target.partition("?")
     elif target == "*" and method == "OPTIONS":
         path, query = target, ""
     else:
-        authority, path, query = _absolute_form(raw_target, method, line)
+        authority, path, query = _absolute_form(target.encode("latin-1"), method, line)
     if "%" in path:
         path = _decode_path(path.encode("latin-1"), line)
-    return method, target, path, query, authority, 0 if minor == b"0" else 1
+    return method, target, path, query, authority, 0 if minor == "0" else 1
 
 
 def _absolute_form(target: bytes, method: str, line: bytes) -> tuple[str, str, str]:
@@ -262,7 +246,7 @@ def _explain_request_line(line: bytes) -> BadRequest:
     if len(parts) != 3 or b"" in parts:
         return BadRequest(400, "the request line is not: method SP target SP version", section, line, 0)
     method, target, _ = parts
-    if not REQUEST_LINE.fullmatch(method + b" / HTTP/1.1"):
+    if TOKEN_START.fullmatch(method) is None:
         return BadRequest(400, "the method is not a token", "RFC 9110 section 9.1", line, 0)
     good = TARGET_START.match(target)
     if good is None or good.end() < len(target):
@@ -276,13 +260,14 @@ def _explain_request_line(line: bytes) -> BadRequest:
 # Host values that were found valid, so that the pattern, 0.5 µs, is not matched on every request.
 _hosts: set[str] = set()
 KNOWN_HOSTS: Final = 256
+KNOWN_HOST_LENGTH: Final = 256
 
 
 def _check_host(host: str) -> None:
     value = host.encode("latin-1")
     if host[:1] == ":" or not HOST.fullmatch(value):
         raise BadRequest(400, "Host is not a host name and port", "RFC 9112 section 3.2", b"Host: " + value, 6)
-    if len(host) <= KNOWN_LINE_LENGTH:
+    if len(host) <= KNOWN_HOST_LENGTH:
         if len(_hosts) >= KNOWN_HOSTS:
             _hosts.clear()
         _hosts.add(host)
@@ -317,7 +302,7 @@ def _read_codings(fields: Fields, text: str) -> None:
     # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
     codings = [coding for part in value.split(b",") if (coding := part.strip(b" \t").lower())]
     if codings == [b"chunked"]:
-        fields.chunked = True
+        fields.chunked = fields.has_body = True
     elif not codings or not all(map(TRANSFER_CODING.fullmatch, codings)):
         raise BadRequest(400, "Transfer-Encoding is not a list of transfer codings", section, line, 19)
     elif codings.count(b"chunked") > 1:

@@ -22,7 +22,7 @@ from wsgiserver.heads import (
     parse_request_line,
     too_many_fields,
 )
-from wsgiserver.messages import BadRequest, Fields, Request
+from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
 EMPTY_LINES: Final = 2
@@ -62,6 +62,10 @@ class Phase(Enum):
     COMPLETE = auto()
 
 
+# To look a member up in its class takes ten times as long as a global.
+COMPLETE: Final = Phase.COMPLETE
+
+
 class Reader:
     """Reads the requests of one connection out of its bytes.
 
@@ -70,7 +74,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_block", "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
+        "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
         "_quick", "_request", "_searched", "_total", "asked", "trailers",
     )  # fmt: skip
 
@@ -80,11 +84,10 @@ class Reader:
         self._quick = min(limits.limit_line, limits.limit_head)
         # What came and was not yet read: bytes, or a bytearray once pieces were put together.
         self._buffer: bytes | bytearray = b""
-        self._phase = Phase.COMPLETE
-        # The last head and its field block: what comes again is not parsed again.
+        self._phase = COMPLETE
+        # The last head and its fields: what comes again is not parsed again.
         self._head = b""
         self._request: Request | None = None
-        self._block = b""
         self._fields: Fields | None = None
         # Within the buffer: where the line that is being read begins; where the search for its end goes on.
         self._line = 0
@@ -95,6 +98,7 @@ class Reader:
         # Octets of the body or the chunk that are still to come; of its extensions so far.
         self._left = 0
         self._extensions = 0
+        # Those of the last chunked body.
         self.trailers: list[tuple[str, str]] = []
         # The last request line that could be read, as ``parse_request_line`` gives it.
         self.asked: RequestLine | None = None
@@ -103,7 +107,7 @@ class Reader:
     def complete(self) -> bool:
         """Whether the last request was read whole; ``read_head`` gives the next one then."""
         phase = self._phase
-        return phase is Phase.COMPLETE or phase is Phase.REQUEST_LINE or phase is Phase.FIELDS
+        return phase is COMPLETE or phase is Phase.REQUEST_LINE or phase is Phase.FIELDS
 
     @property
     def pending(self) -> bool:
@@ -113,7 +117,7 @@ class Reader:
     @property
     def begun(self) -> bool:
         """Whether a byte of a head that is not whole has come; only then has the client begun to ask."""
-        return bool(self._buffer) or self._phase is not Phase.COMPLETE
+        return bool(self._buffer) or self._phase is not COMPLETE
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client, cut anywhere."""
@@ -127,29 +131,32 @@ class Reader:
 
     def forget(self) -> None:
         """Forget the last head, which a client that is idle does not repeat soon; it may hold 30 KB."""
-        self._head = self._block = b""
+        self._head = b""
         self._request = self._fields = None
 
     # .. the head ..
 
-    def read_head(self) -> Request | None:
-        """Give the next request when its head is whole; None while bytes are missing.
+    def read_head(self, data: bytes = b"") -> Request | None:
+        """Take bytes from the client as ``receive`` does, and give the next request when its head is whole.
 
-        Raises ``BadRequest`` as soon as the first byte is there that no continuation can mend.
+        None while bytes are missing. Raises ``BadRequest`` as soon as the first byte is there that no continuation can
+        mend.
         """
+        if data:
+            if data == self._head and not self._buffer and self._phase is COMPLETE and self._request is not None:
+                # The same head once more and nothing behind it, as a client sends that repeats itself: 1 µs saved.
+                request = self._request
+                return request if not request.fields.has_body else self._begin_body(request)
+            self.receive(data)
         buffer = self._buffer
         if not buffer:
             return None
-        if self._phase is Phase.COMPLETE:
-            if buffer == self._head and self._request is not None:
-                # The same head once more and nothing behind it, as a client sends that repeats itself: 1 µs saved.
-                self._buffer = b""
-                return self._begin_body(self._request)
+        if self._phase is COMPLETE:
             end = buffer.find(b"\r\n\r\n") + 4
             if 4 < end <= self._quick and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
                 self._drop(end)
-                return self._begin_body(request)
+                return request if not request.fields.has_body else self._begin_body(request)
             self._phase = Phase.REQUEST_LINE
             self.asked = None
             self._count = self._total = self._line = self._searched = 0
@@ -163,18 +170,15 @@ class Reader:
         self.asked = None
         self.asked = line = parse_request_line(head[:line_end])
         block = head[line_end + 2 : -2]
-        if block == self._block and self._fields is not None:
-            fields = self._fields
-        else:
+        fields = self._fields
+        if fields is None or block != fields.block:
             fields = parse_fields(block, self._limits.limit_fields)
-            if len(block) <= LONG:
-                self._block = block
-                self._fields = fields
         request = Request(*line, fields)
         check_head(request)
         if len(head) <= LONG:
             self._head = head
             self._request = request
+            self._fields = fields
         return request
 
     def _scan_head(self) -> Request | None:
@@ -200,7 +204,7 @@ class Reader:
             parse_field(line)
         request = self._parse(bytes(self._buffer[: self._line]))
         self._drop(self._line)
-        self._phase = Phase.COMPLETE
+        self._phase = COMPLETE
         return self._begin_body(request)
 
     def _next_field_line(self) -> bytes | None:
@@ -283,7 +287,6 @@ class Reader:
             self._phase = Phase.CHUNK_LINE
             self._line = self._searched = 0
             self._total = self._extensions = 0
-        if self.trailers:
             self.trailers = []
         return request
 
@@ -294,12 +297,12 @@ class Reader:
     def read_body(self) -> bytes:
         """Give the bytes of the body that are here now, decoded; b"" where there are none (see ``complete``)."""
         if self._phase is Phase.LENGTH:
-            return self._take(Phase.COMPLETE)
+            return self._take(COMPLETE)
         pieces: list[bytes] = []
         if type(self._buffer) is bytes:
             # A bytearray forgets its first bytes without moving the others, so that small chunks cost no more.
             self._buffer = bytearray(self._buffer)
-        while self._buffer and self._phase is not Phase.COMPLETE:
+        while self._buffer and self._phase is not COMPLETE:
             if self._phase is Phase.CHUNK_DATA:
                 pieces.append(self._take(Phase.CHUNK_END))
             elif self._phase is Phase.CHUNK_LINE and not self._searched and self._take_plain_chunks(pieces):
@@ -389,11 +392,11 @@ class Reader:
             return False
         self._drop(self._line)
         if not line:
-            self._phase = Phase.COMPLETE
+            self._phase = COMPLETE
             return True
-        key, _, pair = parse_field(line)
-        if key:
-            self.trailers.append(pair)
+        name, value = parse_field(line)
+        if cgi_variable(name):
+            self.trailers.append((name, value))
         return True
 
 
