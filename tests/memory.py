@@ -256,8 +256,7 @@ class Client:
             data = self.stream.recv(self.connection.appetite)
         except OSError:
             data = b""
-        self.connection.receive(data)
-        self._ready = bool(data) and self.state is not State.LINGERING
+        self._ready = self.connection.receive(data)
 
     def _settle(self) -> None:
         if self.state is State.CLOSED and self.stream.end != "reset":
@@ -276,9 +275,9 @@ def request(*lines: str, start: str = "GET / HTTP/1.1", body: bytes = b"") -> by
 
 
 def response(status: str, *lines: str, body: bytes = b"", stamps: bytes = STAMPS, after: Sequence[str] = ()) -> bytes:
-    """Make the bytes of a response: the application's header lines, the server's stamps, its framing, the body."""
+    """Make the bytes of a response: the application's header lines, its framing, the server's stamps, the body."""
     start = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *lines)).encode("latin-1")
-    return start + stamps + "".join(f"{line}\r\n" for line in (*after, "")).encode("latin-1") + body
+    return start + "".join(f"{line}\r\n" for line in after).encode("latin-1") + stamps + b"\r\n" + body
 
 
 def chunks(*pieces: bytes, last: bool = True) -> bytes:

@@ -1161,7 +1161,7 @@ def test_a_refusal_names_the_rule_and_shows_the_line_with_a_caret() -> None:
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"\r\nContent-Type: text/plain; charset=utf-8\r\n" in head
     assert b"\r\nContent-Length: %d\r\n" % len(body) in head
-    assert head.endswith(b"\r\nConnection: close")
+    assert b"\r\nConnection: close\r\n" in head
     assert body == (
         b"400 Bad Request\n\n"
         b"The request was refused: the request line is not: method SP target SP version (RFC 9112 section 3).\n\n"

@@ -20,7 +20,7 @@ import pytest
 import wsgiserver.pollers
 from wsgiserver.addresses import parse_address
 from wsgiserver.connection import HEAD_APPETITE, Connection
-from wsgiserver.exchange import Environ, Exchange, Site
+from wsgiserver.exchange import ENDED, Environ, Exchange, Site
 from wsgiserver.loop import COHORT, Loop
 from wsgiserver.pollers import Poller, SelectorPoller, Waker
 from wsgiserver.settings import Settings
@@ -104,7 +104,7 @@ class House:
         """Close the loop; what was held ends later, as on a thread that comes back."""
         self.loop.close()
         for connection in self.given:
-            if connection.exchange is not None and not connection.exchange.over:
+            if connection.exchange is not None and connection.exchange.progress is not ENDED:
                 connection.run()
 
     def turn(self, times: int = 1) -> "House":

@@ -19,14 +19,25 @@ from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any, Final, NamedTuple
 
-from wsgiserver.environ import make_environ
-from wsgiserver.exchange import Application, ClientGone, Environ, Exchange, Site
+from wsgiserver.environ import head_environ, make_environ
+from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
-from wsgiserver.states import State, Stream, Watch
+from wsgiserver.states import (
+    ANSWERING,
+    BODY,
+    CLOSED,
+    HEAD,
+    IDLE,
+    LINGERING,
+    NOTHING,
+    WRITING,
+    State,
+    Stream,
+)
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
@@ -54,8 +65,8 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader",
-        "abrupt", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
+        "_asked", "_base", "_body", "_cut", "_dropped", "_environ", "_file", "_hand_in", "_out", "_reader", "_received",
+        "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -69,9 +80,16 @@ class Connection:
         # Gives the connection back to the loop.
         self._hand_in = hand_in
         self._reader = Reader(site.settings)
+        # The last request, and what its head says of the environ: a client repeats itself.
+        self._asked: Request | None = None
+        self._environ: Environ = {}
         # -- the present state
-        self.state = State.HEAD
+        self.state = HEAD
         self.deadline = now + site.settings.timeout_head
+        # How many octets to ask the client for.
+        self.appetite = HEAD_APPETITE
+        # What came and was not yet given to the reader.
+        self._received = b""
         # -- one request and its response
         self.exchange: Exchange | None = None
         self._body: IO[bytes] | None = None
@@ -86,51 +104,46 @@ class Connection:
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
         # deque of those to run
         self.descriptor = -1
-        self.watching = Watch.NOTHING
+        self.watching = NOTHING
         self.queued = False
 
     # -- what comes: the loop's leader -----------------------------------------------------------------------------
 
     @property
-    def appetite(self) -> int:
-        """How many octets to ask the client for."""
-        return HEAD_APPETITE if self.state is not State.BODY else BODY_APPETITE
-
-    @property
     def unasked(self) -> bool:
         """Whether nothing of a request has come, so that closing loses nothing."""
-        return self.state is State.IDLE or (self.state is State.HEAD and not self._reader.begun)
+        return self.state is IDLE or (self.state is HEAD and not self._reader.begun)
 
-    def receive(self, data: bytes) -> None:
-        """Take what the client sent, b"" for the end of it; ``advance`` reads it."""
+    def receive(self, data: bytes) -> bool:
+        """Take what the client sent, b"" for the end of it; True when ``advance`` is to read it before more comes."""
         if not data:
             # It can take no request that is not whole. The answer to a whole one is under way, or has left.
             self.close()
-        elif self.state is State.LINGERING:
+            return False
+        if self.state is LINGERING:
             self._dropped += len(data)
             if self._dropped > LINGER_SIZE:
                 self.close()
-        else:
-            self._reader.receive(data)
+            return False
+        self._received = data
+        return True
 
     def advance(self, now: float) -> bool:
         """Read on in what came; True when an exchange is ready for ``run``, and the connection is its own."""
         reader = self._reader
-        exchange = self.exchange
+        data = self._received
+        self._received = b""
         try:
-            if exchange is None:
-                request = reader.read_head()
+            if self.exchange is None:
+                request = reader.read_head(data)
                 if request is None:
-                    if self.state is State.IDLE and reader.begun:
-                        self._enter(State.HEAD, now)
+                    if self.state is IDLE and reader.begun:
+                        self._enter(HEAD, now)
                     return False
-                self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
-                if request.fields.expect and request.minor and not reader.complete and not reader.pending:
-                    # RFC 9110 section 10.1.1: the client waits for leave to send the body.
-                    self._out = CONTINUE
-                    self._hand_in(self)
-            if not reader.complete and not self._read_body(exchange):
-                self._enter(State.BODY, now)
+                self.exchange = Exchange(self.site, request, self, self.stream.peer, now)
+                if request.fields.has_body and not self._begin_body(request, now):
+                    return False
+            elif not self._read_body(data, now):
                 return False
         except BadRequest as bad:
             self._refuse(bad, now)
@@ -138,19 +151,34 @@ class Connection:
         except OSError as error:
             self._excuse(error, now)
             return False
-        self.state = State.ANSWERING
+        self.state = ANSWERING
         return True
 
-    def _read_body(self, exchange: Exchange) -> bool:
+    def _begin_body(self, request: Request, now: float) -> bool:
+        """Read what came of a body with its head; True when it is whole."""
+        if request.fields.expect and request.minor and not self._reader.pending:
+            # RFC 9110 section 10.1.1: the client waits for leave to send the body.
+            self._out = CONTINUE
+            self._hand_in(self)
+        return self._read_body(b"", now)
+
+    def _read_body(self, received: bytes, now: float) -> bool:
         """Put away what came of the body; True when it is whole."""
-        data = self._reader.read_body()
-        whole = self._reader.complete
+        reader = self._reader
+        reader.receive(received)
+        data = reader.read_body()
         if data:
-            exchange.body_received += len(data)
+            assert self.exchange is not None
+            self.exchange.body_received += len(data)
             self._store(data)
-        if whole and self._body is not None:
+        if not reader.complete:
+            self.appetite = BODY_APPETITE
+            self._enter(BODY, now)
+            return False
+        self.appetite = HEAD_APPETITE
+        if self._body is not None:
             self._body.seek(0)
-        return whole
+        return True
 
     def _store(self, data: bytes) -> None:
         """Keep a piece of the body in memory, and past ``buffer_body`` octets in an unnamed temporary file."""
@@ -182,7 +210,7 @@ class Connection:
             self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
         exchange.error = error
         exchange.keep_alive = False
-        self.state = State.ANSWERING
+        self.state = ANSWERING
         run(application, {}, exchange)
 
     # -- the exchange: the thread that runs it ---------------------------------------------------------------------
@@ -204,8 +232,10 @@ class Connection:
             return
         body = self._body
         self._body = None
-        stream = self.stream
-        environ = make_environ(self._base, exchange, body, self._reader.trailers, stream.peer_host, stream.peer_port)
+        if exchange.request is not self._asked:
+            self._asked = exchange.request
+            self._environ = head_environ(self._base, self._asked, self.stream.peer_host, self.stream.peer_port)
+        environ = make_environ(self._environ, exchange, body, self._reader.trailers)
         # When this returns, the connection may already belong to the next exchange.
         try:
             run(self.site.application, environ, exchange)
@@ -213,7 +243,8 @@ class Connection:
             self.site.report("the server failed while it ran an application", error)
         if not exchange.delivered:
             self.cut(abrupt=True)
-        self._clean_up(exchange, body)
+        if body is not None or exchange.error is not None:
+            self._clean_up(exchange, body)
 
     def _clean_up(self, exchange: Exchange, body: IO[bytes] | None) -> None:
         """Let go of what would else stay until the collector of cycles comes: a file, and the frames of an error."""
@@ -282,8 +313,8 @@ class Connection:
         self._give_back()
 
     def _give_back(self) -> None:
-        if self.exchange is not None:
-            self.exchange.delivered = True
+        assert self.exchange is not None
+        self.exchange.delivered = True
         self._hand_in(self)
 
     def _lay_large(self, head: bytes, body: bytes) -> None:
@@ -322,24 +353,38 @@ class Connection:
                 sent = self.stream.send(out) if held_send is None else held_send(self.descriptor, out)
                 if sent != len(out):
                     self._out = memoryview(out)[sent:]
-                    self._enter(State.WRITING, now)
+                    self._enter(WRITING, now)
                     return False
                 self._out = b""
             if self._file is not None and not self._send_file(self._file):
-                self._enter(State.WRITING, now)
+                self._enter(WRITING, now)
                 return False
         except BlockingIOError:
-            if self.state is not State.WRITING:
-                self._enter(State.WRITING, now)
+            if self.state is not WRITING:
+                self._enter(WRITING, now)
             return False
         except OSError as error:
             self._lose(error, now)
             return False
         exchange = self.exchange
-        if exchange is None or not exchange.over:
-            self._enter(State.BODY, now)  # it was 100 (Continue)
+        if exchange is None or exchange.progress is not ENDED:
+            self._enter(BODY, now)  # it was 100 (Continue)
             return False
-        return self._end(exchange, now)
+        if self.site.observers:
+            self._observe(exchange, now, complete=not self._cut)
+        self.exchange = None
+        if self._cut:
+            self.state = CLOSED
+            return False
+        if not exchange.keep_alive or self.site.stopping:
+            self._part(exchange, now)
+            return False
+        if self._reader.pending:
+            self._enter(HEAD, now)
+            return True
+        self.state = IDLE
+        self.deadline = now + self.site.settings.timeout_keep_alive
+        return False
 
     def _send_file(self, part: FilePart) -> bool:
         """Send of the file what goes in one turn; True when all of it has left."""
@@ -367,30 +412,13 @@ class Connection:
         self._close_file()
         return True
 
-    def _end(self, exchange: Exchange, now: float) -> bool:
-        """Finish an exchange whose response has left, and go on as it says; see ``flush``."""
-        self._observe(exchange, now, complete=not self._cut)
-        self.exchange = None
-        if self._cut:
-            self.state = State.CLOSED
-            return False
-        if not exchange.keep_alive or self.site.stopping:
-            self._part(exchange, now)
-            return False
-        if self._reader.pending:
-            self._enter(State.HEAD, now)
-            return True
-        self.state = State.IDLE
-        self.deadline = now + self.site.settings.timeout_keep_alive
-        return False
-
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
         if not exchange.request.keep_alive and self._reader.complete and not self._reader.pending:
             self.close()  # the client asked for it, and sends no more
             return
         self.stream.shut()
-        self.state = State.LINGERING
+        self.state = LINGERING
         self.deadline = now + LINGER_TIME
 
     def _lose(self, error: OSError, now: float) -> None:
@@ -421,17 +449,17 @@ class Connection:
         The caller sees to it that no exchange owns the connection.
         """
         settings = self.site.settings
-        if self.state is State.HEAD and self._reader.begun:
+        if self.state is HEAD and self._reader.begun:
             reason = f"the head was not whole after {settings.timeout_head:g} seconds"
             self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
-        elif self.state is State.BODY:
+        elif self.state is BODY:
             reason = f"nothing of the body came for {settings.timeout_body:g} seconds"
             self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
-        elif self.state is State.WRITING:
+        elif self.state is WRITING:
             # The system calls a socket writable when a good part of its buffer is free; to a client that reads slowly,
             # but reads, less can be sent before.
             more = self.flush(now)
-            if self.state is not State.WRITING or self.deadline > now:
+            if self.state is not WRITING or self.deadline > now:
                 return more
             self.abrupt = True
             self._lose(TimeoutError(f"the client read nothing for {settings.timeout_send:g} seconds"), now)
@@ -450,10 +478,12 @@ class Connection:
     def rest(self) -> None:
         """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
         self._reader.forget()
+        self._asked = None
+        self._environ = {}
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.deadline = math.inf
         self._out = b""
         self._close_file()

@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import IO, Final
 
 from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Exchange, Site
+from wsgiserver.messages import Request
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.
 BLOCK_SIZE: Final = 64 * 1024
@@ -50,18 +51,9 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
     }
 
 
-def make_environ(
-    base: Environ,
-    exchange: Exchange,
-    body: IO[bytes] | None,
-    trailers: list[tuple[str, str]],
-    peer_host: str,
-    peer_port: str,
-) -> Environ:
-    """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
-    request = exchange.request
-    environ = base.copy()
-    environ.update(request.fields.variables)
+def head_environ(base: Environ, request: Request, peer_host: str, peer_port: str) -> Environ:
+    """Make what a request's head says of its environ (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
+    environ = base | request.fields.variables
     environ["REQUEST_METHOD"] = request.method
     environ["PATH_INFO"] = request.path
     environ["QUERY_STRING"] = request.query
@@ -69,14 +61,23 @@ def make_environ(
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.minor else "HTTP/1.0"
     environ["REMOTE_ADDR"] = peer_host
     environ["REMOTE_PORT"] = peer_port
+    environ["wsgi.input"] = None
+    if request.authority is not None:
+        environ["HTTP_HOST"] = request.authority
+    return environ
+
+
+def make_environ(
+    known: Environ, exchange: Exchange, body: IO[bytes] | None, trailers: list[tuple[str, str]]
+) -> Environ:
+    """Make the environ of one request: what its head says, which stays as it is, and its body with the trailers."""
+    environ = known.copy()
     environ["wsgi.input"] = BytesIO() if body is None else body
-    if request.fields.chunked:
+    if exchange.request.fields.chunked:
         # RFC 9112 section 7.1.3: the body is decoded, and its length known. Django finds no body without it, and
         # bottle would decode it once more.
         environ["CONTENT_LENGTH"] = str(exchange.body_received)
         del environ["HTTP_TRANSFER_ENCODING"]
         if trailers:
             environ["wsgiserver.trailers"] = trailers
-    if request.authority is not None:
-        environ["HTTP_HOST"] = request.authority
     return environ

@@ -13,7 +13,17 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from wsgiserver.messages import BadResponse, Request
-from wsgiserver.responses import LAST_CHUNK, Framing, ResponseHead, chunk, frame, prepare_head
+from wsgiserver.responses import (
+    CHUNKED,
+    CLOSE,
+    LAST_CHUNK,
+    LENGTH,
+    NONE,
+    ResponseHead,
+    chunk,
+    frame,
+    prepare_head,
+)
 from wsgiserver.settings import Settings
 from wsgiserver.version import __version__
 
@@ -85,7 +95,7 @@ class Site:
         self.tick(time.time())
 
     def tick(self, now: float) -> None:
-        """Make the Date and Server lines of this second, for a head with neither, Date, Server, or both of its own.
+        """Make the end of this second's heads: Date and Server, as far as a head has not its own, and an empty line.
 
         Any thread may: it is a row of assignments, and two at once make the same.
         """
@@ -99,7 +109,7 @@ class Site:
         name = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"
         date = f"Date: {name} {hour:02}:{minute:02}:{second:02} GMT\r\n".encode()
         server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
-        self.stamps = (date + server, server, date, b"")
+        self.stamps = (date + server + b"\r\n", server + b"\r\n", date + b"\r\n", b"\r\n")
 
     def report(self, message: str, error: BaseException | None = None) -> None:
         """Write one message about an application, and a traceback where there is one, to ``errors``. Never raises."""
@@ -136,7 +146,7 @@ class ClientGone(ConnectionError):
     """The client took no more bytes: it has left, or did not read for ``timeout_send`` seconds."""
 
 
-class State(Enum):
+class Progress(Enum):
     """How far the response is."""
 
     WAITING = auto()  # nothing was said
@@ -145,56 +155,44 @@ class State(Enum):
     ENDED = auto()  # all of it was handed to the channel, or it was cut
 
 
+# To look a member up in its class takes ten times as long as a global.
+WAITING, STARTED, SENDING, ENDED = Progress
+
+
 class Exchange:
     """One request and its response. Its methods are called on the thread that runs it, and by one at a time."""
 
-    __slots__ = (
-        "_channel",
-        "_framing",
-        "_head",
-        "_left",
-        "_state",
-        "body_received",
-        "body_sent",
-        "complete",
-        "delivered",
-        "ended",
-        "error",
-        "headers",
-        "keep_alive",
-        "peer",
-        "request",
-        "site",
-        "started",
-        "status",
-    )  # fmt: skip
+    # No __slots__: from Python 3.13 on, an object without them is made in half the time. What is seldom changed stands
+    # here instead of in ``__init__``, so that it costs most exchanges nothing.
+
+    # Octets of the body of the request.
+    body_received = 0
+    # The whole response was given to the kernel.
+    complete = False
+    error: BaseException | None = None
+    # Octets of the response's body that Content-Length promises, and that are still to come.
+    _left = 0
 
     def __init__(self, site: Site, request: Request, channel: Channel, peer: str, now: float) -> None:
+        self.site = site
         # -- who asked
         self.request = request
         self.peer = peer
-        self.body_received = 0
         # -- what was answered: the status ("" for nothing), the headers as the application gave them
         self.status = ""
-        self.headers: Headers = []
+        self.headers: Sequence[tuple[str, str]] = ()
         # Octets of the body that were given to the kernel, or laid down for it.
         self.body_sent = 0
-        # The whole response was given to the kernel.
-        self.complete = False
-        self.error: BaseException | None = None
         # -- how long it took: seconds of the monotonic clock
-        self.started = now
-        self.ended = now
+        self.started = self.ended = now
         # -- the response under way
-        self.site = site
         self.keep_alive = request.keep_alive
+        self.progress = WAITING
         # The channel has taken the end of it, and is no longer this exchange's.
         self.delivered = False
         self._channel = channel
-        self._state = State.WAITING
         self._head: ResponseHead | None = None
-        self._framing = Framing.NONE
-        self._left = 0
+        self._framing = NONE
 
     @property
     def time(self) -> float:
@@ -202,14 +200,9 @@ class Exchange:
         return self.started + self.site.epoch
 
     @property
-    def over(self) -> bool:
-        """Whether the response has ended; nothing more is taken."""
-        return self._state is State.ENDED
-
-    @property
     def begun(self) -> bool:
         """Whether bytes of the response have left, so that it cannot be replaced by another."""
-        return self._state is State.SENDING or self._state is State.ENDED
+        return self.progress is SENDING or self.progress is ENDED
 
     @property
     def bodyless(self) -> bool:
@@ -232,12 +225,12 @@ class Exchange:
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
     ) -> Callable[[bytes], None]:
         """Take status and headers from the application (PEP 3333, "The start_response() Callable")."""
-        if self._state is not State.WAITING:
+        if self.progress is not WAITING:
             self._check_restart(exc_info)
         self._head = prepare_head(status, headers)
         self.status = status
         self.headers = headers
-        self._state = State.STARTED
+        self.progress = STARTED
         return self.write
 
     def _check_restart(self, exc_info: ExcInfo | None) -> None:
@@ -260,18 +253,21 @@ class Exchange:
         if not data:
             return
         head = b""
-        if self._state is not State.SENDING:
-            if self._state is State.ENDED:
+        if self.progress is not SENDING:
+            if self.progress is ENDED:
                 self._write_after_end()
                 return
+            # With one thread, nobody would let it leave while the application goes on.
+            if self.site.multithread and self._lay_whole(data):
+                return
             head = self._begin(None)
-        if self._framing is Framing.LENGTH:
+        if self._framing is LENGTH:
             self._write_counted(head, data)
-        elif self._framing is Framing.NONE:
+        elif self._framing is NONE:
             self._end(head)
         else:
             self.body_sent += len(data)
-            self._channel.send(head + (chunk(data) if self._framing is Framing.CHUNKED else data))
+            self._channel.send(head + (chunk(data) if self._framing is CHUNKED else data))
 
     def _write_counted(self, head: bytes, data: bytes) -> None:
         left = self._left
@@ -286,8 +282,7 @@ class Exchange:
             self.keep_alive = False
         self.body_sent += len(data)
         self._left = 0
-        if not self.site.multithread and self._state is State.SENDING:
-            # Nobody but this thread would let it leave while the application goes on.
+        if not self.site.multithread:
             self._channel.send(head + data)
             head = data = b""
         self._end(head, data)
@@ -295,10 +290,10 @@ class Exchange:
             raise self._too_long()
 
     def _write_after_end(self) -> None:
-        if self._framing is Framing.NONE:
+        if self._framing is NONE:
             return
         self.keep_alive = False
-        if self._framing is Framing.LENGTH:
+        if self._framing is LENGTH:
             raise self._too_long()
         raise BadResponse("write() was called after the response had ended (PEP 3333)")
 
@@ -311,9 +306,11 @@ class Exchange:
         """
         if type(body) is not bytes:
             raise BadResponse(f"a chunk of the body is a {type(body).__name__}, not bytes (PEP 3333)")
-        if self._state is State.STARTED or self._state is State.WAITING:
+        if self.progress is STARTED or self.progress is WAITING:
+            if self._lay_whole(body):
+                return
             head = self._begin(len(body))
-            if self._framing is Framing.NONE:
+            if self._framing is NONE:
                 self._end(head)
                 return
             if self._left == len(body):
@@ -329,10 +326,28 @@ class Exchange:
             return
         if body:
             self.write(body)
-        if self._state is State.SENDING:
-            if self._framing is Framing.LENGTH and self._left:
+        if self.progress is SENDING:
+            if self._framing is LENGTH and self._left:
                 self._too_short(b"")
-            self._end(LAST_CHUNK if self._framing is Framing.CHUNKED else b"")
+            self._end(LAST_CHUNK if self._framing is CHUNKED else b"")
+
+    def _lay_whole(self, body: bytes) -> bool:
+        """Lay down a response that is as most are: whole, of the length it says, on a connection that is kept.
+
+        False where it is not so. ``_begin``, ``frame`` and ``_end`` make the same bytes, but take 1 µs longer.
+        """
+        head, site = self._head, self.site
+        if head is None or not head.plain or head.length != len(body):
+            return False
+        if not self.request.plain or not self.keep_alive or site.stopping:
+            return False
+        if time.monotonic() >= site.stale:
+            site.tick(time.time())
+        self.progress = ENDED
+        self._framing = LENGTH
+        self.body_sent = len(body)
+        self._channel.lay(head.start + site.stamps[head.stamps], body)
+        return True
 
     def finish_file(self, descriptor: int, offset: int, count: int) -> None:
         """End the response with ``count`` octets of an open file; the channel closes the descriptor.
@@ -349,24 +364,24 @@ class Exchange:
             self.keep_alive = False
             self.error = BadResponse(f"the file has {count} octets, its Content-Length says {promised}")
             self.report("the response is too short", self.error)
-        if self._framing is Framing.NONE:
+        if self._framing is NONE:
             count, short = 0, False
         self.body_sent = count
-        self._state = State.ENDED
+        self.progress = ENDED
         self._channel.lay_file(head, descriptor, offset, count, short=short)
 
     def cut(self, error: BaseException) -> None:
         """End a response that cannot be completed: the connection is closed behind what has left."""
         self.error = error
         self.keep_alive = False
-        if self._state is not State.ENDED:
-            self._state = State.ENDED
+        if self.progress is not ENDED:
+            self.progress = ENDED
             # The end of the connection would look like the end of such a body.
-            self._channel.cut(abrupt=self._framing is Framing.CLOSE)
+            self._channel.cut(abrupt=self._framing is CLOSE)
 
     def reset(self) -> None:
         """Forget the response that was begun, of which nothing has left, to make room for an error page."""
-        self._state = State.WAITING
+        self.progress = WAITING
         self._head = None
 
     def _begin(self, length: int | None) -> bytes:
@@ -382,11 +397,11 @@ class Exchange:
         keep_alive = self.keep_alive and not site.stopping
         self._framing, lines, self.keep_alive = frame(head, self.request, length, keep_alive)
         self._left = head.length if head.length is not None else length or 0
-        self._state = State.SENDING
-        return head.start + site.stamps[head.has_date + 2 * head.has_server] + lines + b"\r\n"
+        self.progress = SENDING
+        return head.start + lines + site.stamps[head.stamps]
 
     def _end(self, head: bytes, body: bytes = b"") -> None:
-        self._state = State.ENDED
+        self.progress = ENDED
         self._channel.lay(head, body)
 
     def _too_short(self, head: bytes) -> None:
@@ -409,4 +424,4 @@ class Exchange:
         self.site.report(f"{self.request.method} {self.request.path!r}: {what}", error)
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self._state.name}>"
+        return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self.progress.name}>"

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 
 from wsgiserver.environ import FileWrapper
-from wsgiserver.exchange import Application, ClientGone, Environ, Exchange
+from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange
 from wsgiserver.pages import failure, terse_failure
 
 
@@ -21,14 +21,15 @@ def run(application: Application, environ: Environ, exchange: Exchange) -> None:
         result = application(environ, exchange.start_response)
         if type(result) is list and len(result) == 1:
             exchange.finish(result[0])
-            return  # a list has no close()
-        _deliver(result, exchange)
+        else:
+            _deliver(result, exchange)
     except ClientGone as gone:
         exchange.cut(gone)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: an application does not stop the server
         _fail(exchange, error)
     finally:
-        _close(result, exchange)
+        if type(result) is not list:  # it has no close()
+            _close(result, exchange)
 
 
 def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
@@ -43,7 +44,7 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
     for data in result:
         if data or type(data) is not bytes:
             exchange.write(data)
-            if exchange.over and exchange.bodyless:
+            if exchange.progress is ENDED and exchange.bodyless:
                 break  # what follows would only be dropped, and may never end
     exchange.finish()
 

@@ -112,7 +112,7 @@ class Reader:
     @property
     def pending(self) -> bool:
         """Whether bytes lie here that were not read yet."""
-        return bool(self._buffer)
+        return len(self._buffer) > 0
 
     @property
     def begun(self) -> bool:

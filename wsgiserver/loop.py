@@ -23,7 +23,7 @@ from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Environ, Site
 from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
 from wsgiserver.sockets import Listener
-from wsgiserver.states import State, Watch
+from wsgiserver.states import ANSWERING, CLOSED, IDLE, LINGERING, NOTHING, READ, WRITING
 
 # How many connections a turn reads at most: enough for warm caches, few enough that nobody waits long.
 COHORT: Final = 16
@@ -73,7 +73,7 @@ class Loop:
         self._told_no_room = False
         self._poller = poller or default_poller()
         self._waker = Waker()
-        self._poller.watch(self._waker.descriptor, Watch.NOTHING, Watch.READ)
+        self._poller.watch(self._waker.descriptor, NOTHING, READ)
         # The leader is about to sleep in the poller, or does: who hands in must wake it.
         self._asleep = False
         # When to be through with what is under way, once somebody has asked to stop.
@@ -152,11 +152,10 @@ class Loop:
             if connection is None:
                 others.append(descriptor)
                 continue
-            watch = connection.state.watch
-            if watch is Watch.READ:
+            if connection.state is IDLE or connection.state.watch is READ:
                 if not connection.queued:
                     self._receive(connection)
-            elif watch is Watch.WRITE:
+            elif connection.state is WRITING:
                 self._unsent.append(connection)
             else:
                 # Its exchange runs, and it sends more or has left: not to be told again until it is given back.
@@ -167,10 +166,9 @@ class Loop:
 
     def _receive(self, connection: Connection) -> bool:
         """Receive from a client; False when nothing is there."""
-        held = self._held
         try:
-            if self.crowded and held is not None:
-                data = held.recv(connection.descriptor, connection.appetite)
+            if self.crowded and self._held is not None:
+                data = self._held.recv(connection.descriptor, connection.appetite)
             else:
                 data = connection.stream.recv(connection.appetite)
         except BlockingIOError:
@@ -178,8 +176,7 @@ class Loop:
             return False
         except OSError:
             data = b""
-        connection.receive(data)
-        if data and connection.state is not State.LINGERING:
+        if connection.receive(data):
             connection.queued = True
             self._ready.append(connection)
         else:
@@ -214,7 +211,7 @@ class Loop:
             if connection.flush(now, held_send):
                 connection.queued = True
                 self._ready.append(connection)
-            else:
+            elif connection.state is not IDLE or connection.watching is not READ or not self._accepting:
                 self._settle(connection)
         self._sweep_soon()
 
@@ -229,9 +226,9 @@ class Loop:
         if watch is not connection.watching:
             self._poller.watch(connection.descriptor, connection.watching, watch)
             connection.watching = watch
-        if connection.state is State.CLOSED:
+        if connection.state is CLOSED:
             self._forget(connection)
-        elif not self._accepting and connection.state is State.IDLE:
+        elif not self._accepting and connection.state is IDLE:
             self._accept(True)  # it can make room for one who waits at the door
 
     def _forget(self, connection: Connection) -> None:
@@ -252,7 +249,7 @@ class Loop:
         if wanted == self._accepting or (wanted and self._stop_at is not None):
             return
         self._accepting = wanted
-        before, after = (Watch.NOTHING, Watch.READ) if wanted else (Watch.READ, Watch.NOTHING)
+        before, after = (NOTHING, READ) if wanted else (READ, NOTHING)
         for descriptor in self._listeners:
             self._poller.watch(descriptor, before, after)
 
@@ -288,7 +285,7 @@ class Loop:
             self._receive(connection)
 
     def _longest_idle(self) -> Connection | None:
-        idle = (c for c in self.connections.values() if c.state is State.IDLE and not c.queued)
+        idle = (c for c in self.connections.values() if c.state is IDLE and not c.queued)
         return min(idle, key=lambda connection: connection.deadline, default=None)
 
     def _dismiss(self, idle: Connection) -> None:
@@ -300,7 +297,7 @@ class Loop:
         self.site.report(f"{listener.url} takes no more clients ({error.strerror}); start the server again to mend it")
         descriptor = listener.fileno()
         if self._accepting:
-            self._poller.watch(descriptor, Watch.READ, Watch.NOTHING)
+            self._poller.watch(descriptor, READ, NOTHING)
         del self._listeners[descriptor]
         listener.close()
 
@@ -322,11 +319,11 @@ class Loop:
         now = self._now
         nearest = float("inf")
         for connection in list(self.connections.values()):
-            if connection.state is State.ANSWERING:
+            if connection.state is ANSWERING:
                 continue
             if connection.deadline <= now and not connection.queued:
                 self._expire(connection, now)
-            elif connection.state is State.IDLE:
+            elif connection.state is IDLE:
                 connection.rest()
             nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
         self._next_sweep = max(nearest, now + SWEEP)
@@ -337,9 +334,9 @@ class Loop:
 
     def _expire(self, connection: Connection, now: float) -> None:
         """Deal with a connection whose time is over, unless it has sent something that nobody had the time to read."""
-        if connection.state.watch is Watch.READ and self._receive(connection):
+        if connection.state.watch is READ and self._receive(connection):
             return
-        if connection.state is State.CLOSED:
+        if connection.state is CLOSED:
             return
         if connection.expire(now):
             connection.queued = True
@@ -357,10 +354,10 @@ class Loop:
                 listener.close()
         late = self._now >= stop_at
         for connection in list(self.connections.values()):
-            if connection.state is State.ANSWERING or connection.queued:
+            if connection.state is ANSWERING or connection.queued:
                 continue
             # What was asked before the stop is answered, though it was not read yet.
-            if connection.state is State.LINGERING:
+            if connection.state is LINGERING:
                 ended = self._now >= self._stopping_since + LINGER_STOPPING
             else:
                 ended = connection.unasked and not self._receive(connection)
@@ -374,7 +371,7 @@ class Loop:
         """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""
         self._closed = self.site.closed = True
         for connection in list(self.connections.values()):
-            if connection.state is State.ANSWERING:
+            if connection.state is ANSWERING:
                 # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
                 connection.stream.abort()
             else:

@@ -174,8 +174,7 @@ class Line:
             data = self.stream.recv(self.connection.appetite)
         except OSError:
             data = b""
-        self.connection.receive(data)
-        self._ready = bool(data) and self.connection.state is not State.LINGERING
+        self._ready = self.connection.receive(data)
 
 
 # -- What the clients share --------------------------------------------------------------------------------------------

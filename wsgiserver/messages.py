@@ -99,6 +99,8 @@ class Request:
         # 0 for HTTP/1.0, 1 for HTTP/1.1 and above.
         self.minor = minor
         self.fields = fields
+        # It is answered in the usual way: with a body, and in HTTP/1.1.
+        self.plain = minor == 1 and method != "HEAD"
         # Whether the client wants the connection kept (RFC 9112 section 9.3).
         self.keep_alive = not fields.close if minor else fields.keep_alive and not fields.close
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wsgiserver.connection import Connection
-from wsgiserver.environ import base_environ, make_environ
+from wsgiserver.environ import base_environ, head_environ, make_environ
 from wsgiserver.exchange import Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
@@ -111,11 +111,12 @@ def main() -> None:
     assert request is not None
     heads = varied()
     exchange = Exchange(site, request, connection, "192.0.2.1:4711", now)
-    environ = make_environ(base, exchange, None, [], "192.0.2.1", "4711")
+    known = head_environ(base, request, "192.0.2.1", "4711")
+    environ = make_environ(known, exchange, None, [])
     parts: dict[str, Callable[[], object]] = {
         "read a head that is known": lambda: read(BROWSER),
         "read a head that differs": lambda: read(next(heads)),
-        "environ": lambda: make_environ(base, exchange, None, [], "192.0.2.1", "4711"),
+        "environ": lambda: make_environ(known, exchange, None, []),
         "gateway and exchange": lambda: (
             run(hello, environ, Exchange(site, request, connection, "192.0.2.1:4711", now)),
             handed.pop(),
