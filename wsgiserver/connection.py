@@ -19,7 +19,7 @@ from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any, Final, NamedTuple
 
-from wsgiserver.environ import head_environ, make_environ
+from wsgiserver.environ import head_environ, tell_decoded
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
@@ -65,7 +65,7 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_asked", "_base", "_body", "_cut", "_dropped", "_environ", "_file", "_hand_in", "_out", "_reader", "_received",
+        "_asked", "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_known", "_out", "_reader", "_received",
         "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
     )  # fmt: skip
 
@@ -80,9 +80,9 @@ class Connection:
         # Gives the connection back to the loop.
         self._hand_in = hand_in
         self._reader = Reader(site.settings)
-        # The last request, and what its head says of the environ: a client repeats itself.
+        # The last request, and once it was repeated, what its head says of the environ.
         self._asked: Request | None = None
-        self._environ: Environ = {}
+        self._known: Environ | None = None
         # -- the present state
         self.state = HEAD
         self.deadline = now + site.settings.timeout_head
@@ -232,10 +232,18 @@ class Connection:
             return
         body = self._body
         self._body = None
-        if exchange.request is not self._asked:
-            self._asked = exchange.request
-            self._environ = head_environ(self._base, self._asked, self.stream.peer_host, self.stream.peer_port)
-        environ = make_environ(self._environ, exchange, body, self._reader.trailers)
+        request = exchange.request
+        if request is not self._asked:
+            self._asked = request
+            self._known = None
+            environ = head_environ(self._base, request, self.stream.peer_host, self.stream.peer_port)
+        else:
+            if self._known is None:
+                self._known = head_environ(self._base, request, self.stream.peer_host, self.stream.peer_port)
+            environ = self._known.copy()
+        environ["wsgi.input"] = BytesIO() if body is None else body
+        if request.fields.chunked:
+            tell_decoded(environ, exchange.body_received, self._reader.trailers)
         # When this returns, the connection may already belong to the next exchange.
         try:
             run(self.site.application, environ, exchange)
@@ -478,8 +486,7 @@ class Connection:
     def rest(self) -> None:
         """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
         self._reader.forget()
-        self._asked = None
-        self._environ = {}
+        self._asked = self._known = None
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""

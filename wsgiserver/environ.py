@@ -1,9 +1,8 @@
 """Takes a ``Request`` and its body and gives the environ that ``gateway`` calls the application with (PEP 3333)."""
 
-from io import BytesIO
 from typing import IO, Final
 
-from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Exchange, Site
+from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Site
 from wsgiserver.messages import Request
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.
@@ -67,17 +66,13 @@ def head_environ(base: Environ, request: Request, peer_host: str, peer_port: str
     return environ
 
 
-def make_environ(
-    known: Environ, exchange: Exchange, body: IO[bytes] | None, trailers: list[tuple[str, str]]
-) -> Environ:
-    """Make the environ of one request: what its head says, which stays as it is, and its body with the trailers."""
-    environ = known.copy()
-    environ["wsgi.input"] = BytesIO() if body is None else body
-    if exchange.request.fields.chunked:
-        # RFC 9112 section 7.1.3: the body is decoded, and its length known. Django finds no body without it, and
-        # bottle would decode it once more.
-        environ["CONTENT_LENGTH"] = str(exchange.body_received)
-        del environ["HTTP_TRANSFER_ENCODING"]
-        if trailers:
-            environ["wsgiserver.trailers"] = trailers
-    return environ
+def tell_decoded(environ: Environ, length: int, trailers: list[tuple[str, str]]) -> None:
+    """Tell an environ of a body that came in chunks what was found out when it was decoded.
+
+    RFC 9112 section 7.1.3: the length is known then. Django finds no body without it, and bottle would decode it once
+    more.
+    """
+    environ["CONTENT_LENGTH"] = str(length)
+    del environ["HTTP_TRANSFER_ENCODING"]
+    if trailers:
+        environ["wsgiserver.trailers"] = trailers

@@ -9,6 +9,7 @@ from typing import Final
 from wsgiserver.grammar import (
     ABSOLUTE_FORM,
     BROKEN_ESCAPE,
+    CONTROLS,
     DIGITS,
     FIELD_LINE,
     FIELD_LINES,
@@ -25,22 +26,23 @@ from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
 # -- Field lines ---------------------------------------------------------------------------------------------------
 
 
-class _Variables(dict[str, str]):
-    """A table from names of fields, as they were sent, to their CGI variables; names that are new are added."""
-
-    def __missing__(self, name: str) -> str:
-        variable = cgi_variable(name)
-        if len(name) <= KNOWN_NAME_LENGTH:
-            if len(self) >= KNOWN_NAMES:
-                self.clear()
-            self[name] = variable
-        return variable
-
-
-# Both bounds keep a hostile client from filling the memory; a full table is emptied, which costs the next requests µs.
+# The CGI variables of names that were found valid. Both bounds keep a hostile client from filling the memory; a full
+# table is emptied, which costs the next requests some µs.
+_variables: dict[str, str] = {}
 KNOWN_NAMES: Final = 1024
 KNOWN_NAME_LENGTH: Final = 64
-_variables = _Variables()
+
+
+def _variable(name: str) -> str:
+    """Give the CGI variable of a valid name, and remember it."""
+    variable = _variables.get(name)
+    if variable is None:
+        variable = cgi_variable(name)
+        if len(name) <= KNOWN_NAME_LENGTH:
+            if len(_variables) >= KNOWN_NAMES:
+                _variables.clear()
+            _variables[name] = variable
+    return variable
 
 
 def parse_field(line: bytes) -> tuple[str, str]:
@@ -111,18 +113,23 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     """Parse at most ``limit`` field lines, each ended by CRLF; raise ``BadRequest`` for the first fault."""
     text = block.decode("latin-1")
     pairs = FIELD_LINES.findall(text)
-    if len(pairs) != text.count("\n") or len(pairs) > limit or " \r" in text or "\t\r" in text:
+    if len(block) - len(block.translate(None, CONTROLS)) != 2 * len(pairs) or len(pairs) > limit:
         pairs = _parse_lines(block, limit)
-    variables = {_variables[name]: value for name, value in pairs}
+    try:
+        variables = {_variables[name]: value for name, value in pairs}
+    except KeyError:
+        pairs = _parse_lines(block, limit)
+        variables = {_variable(name): value for name, value in pairs}
     if len(variables) != len(pairs) or "" in variables:
         variables = _combine(pairs, block)
     fields = Fields(block, variables)
-    _read_options(fields)
+    if not _OPTIONS.isdisjoint(variables):
+        _read_options(fields)
     return fields
 
 
 def _parse_lines(block: bytes, limit: int) -> list[tuple[str, str]]:
-    """Do the same line by line, to find the fault that there is, or white space behind a value."""
+    """Do the same line by line: names that are new, white space behind a value, or the fault that there is."""
     lines = block.split(b"\r\n")
     lines.pop()
     if limit:
@@ -143,7 +150,7 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
     """Combine the values of fields that came more than once (RFC 9110 section 5.3); leave out what is dropped."""
     variables: dict[str, str] = {}
     for index, (name, value) in enumerate(pairs):
-        key = _variables[name]
+        key = _variable(name)
         if key not in variables:
             variables[key] = value
         elif key in _SINGLE:
@@ -154,6 +161,10 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
             variables[key] += f"; {value}" if key == "HTTP_COOKIE" else f", {value}"
     variables.pop("", None)
     return variables
+
+
+# Variables of fields that decide the framing of the body and the life of the connection.
+_OPTIONS: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
 
 
 def _read_options(fields: Fields) -> None:

@@ -142,20 +142,26 @@ class Reader:
         None while bytes are missing. Raises ``BadRequest`` as soon as the first byte is there that no continuation can
         mend.
         """
-        if data:
-            if data == self._head and not self._buffer and self._phase is COMPLETE and self._request is not None:
-                # The same head once more and nothing behind it, as a client sends that repeats itself: 1 µs saved.
-                request = self._request
-                return request if not request.fields.has_body else self._begin_body(request)
+        if self._buffer:
             self.receive(data)
+        else:
+            self._buffer = data
         buffer = self._buffer
         if not buffer:
             return None
         if self._phase is COMPLETE:
+            if buffer == self._head and self._request is not None:
+                # The same head once more and nothing behind it, as a client sends that repeats itself.
+                self._buffer = b""
+                request = self._request
+                return request if not request.fields.has_body else self._begin_body(request)
             end = buffer.find(b"\r\n\r\n") + 4
             if 4 < end <= self._quick and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
-                self._drop(end)
+                if end == len(buffer):
+                    self._buffer = b""
+                else:
+                    self._drop(end)
                 return request if not request.fields.has_body else self._begin_body(request)
             self._phase = Phase.REQUEST_LINE
             self.asked = None

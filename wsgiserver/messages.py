@@ -42,7 +42,20 @@ class Fields:
     Shared by all requests that came with the same bytes, so nothing in it may be changed once it is made.
     """
 
-    # No __slots__: from Python 3.13 on, an object without them is made in half the time.
+    # No __slots__: from Python 3.13 on, an object without them is made in half the time. What most requests have not
+    # stands here instead of in ``__init__``.
+
+    # Octets of the body as Content-Length says, or None.
+    content_length: int | None = None
+    # Transfer-Encoding: chunked.
+    chunked = False
+    # A body follows: chunked, or of a length that is not 0 (RFC 9112 section 6.3).
+    has_body = False
+    # The connection options "close" and "keep-alive" (RFC 9112 section 9.3).
+    close = False
+    keep_alive = False
+    # The value of Expect in lower case, "" where there is none (RFC 9110 section 10.1.1).
+    expect = ""
 
     def __init__(self, block: bytes, variables: dict[str, str]) -> None:
         # The field lines as they came, each with its CRLF.
@@ -51,17 +64,6 @@ class Fields:
         self.variables = variables
         # None: no Host field was sent (an empty one is "").
         self.host: str | None = variables.get("HTTP_HOST")
-        # Octets of the body as Content-Length says, or None.
-        self.content_length: int | None = None
-        # Transfer-Encoding: chunked.
-        self.chunked = False
-        # A body follows: chunked, or of a length that is not 0 (RFC 9112 section 6.3).
-        self.has_body = False
-        # The connection options "close" and "keep-alive" (RFC 9112 section 9.3).
-        self.close = False
-        self.keep_alive = False
-        # The value of Expect in lower case, "" where there is none (RFC 9110 section 10.1.1).
-        self.expect = ""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
