@@ -44,6 +44,7 @@ ORDER = (
     "memory",
     "wire_client",
     "wire",
+    "recording",
     "testapp",
     "testing",
     "pytest_plugin",

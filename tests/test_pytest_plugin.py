@@ -135,9 +135,9 @@ def test_a_test_that_failed_shows_what_passed_on_the_wire_without_secrets(projec
             assert False
 
         def test_live(wsgi_server):
-            from urllib.request import urlopen
-            urlopen(wsgi_server.url + "/live?token=confidential")
-            wsgi_server.wait_idle()
+            from urllib.request import Request, urlopen
+            body = b"id=1&password=confidential"
+            urlopen(Request(wsgi_server.url + "/live?token=confidential", body, {"Cookie": "id=confidential"}))
             assert False
         """,
         "--no-showlocals",
@@ -156,7 +156,14 @@ def test_a_test_that_failed_shows_what_passed_on_the_wire_without_secrets(projec
             "> GET /raw HTTP/1.1",
             "> Cookie: [*][*][*]",
             "*WSGI requests (call)*",
-            "GET /live[?]token=[*][*][*]: 200 OK",
+            "POST /live[?]token=[*][*][*]: 200 OK",
+            "*WSGI exchanges on the socket (call)*",
+            "> POST /live[?]token=[*][*][*] HTTP/1.1",
+            "> Cookie: [*][*][*]",
+            "> id=1&password=[*][*][*]",
+            "< HTTP/1.1 200 OK",
+            "< Set-Cookie: [*][*][*]",
+            "< shop id=1&password=[*][*][*]",
         ]
     )
     assert "confidential" not in result.stdout.str()
@@ -235,7 +242,9 @@ def test_it_works_when_tests_run_side_by_side(project: pytest.Pytester) -> None:
     """
     result = run(project, tests, "-p", "xdist", "-n", "2")
     result.assert_outcomes(passed=5, failed=1)
-    result.stdout.fnmatch_lines(["*WSGI requests (call)*", "GET /: 200 OK"])
+    result.stdout.fnmatch_lines(
+        ["*WSGI requests (call)*", "GET /: 200 OK", "*on the socket (call)*", "> GET / HTTP/1.1"]
+    )
 
 
 def test_it_takes_no_name_of_the_plugins_for_frameworks() -> None:

@@ -103,5 +103,6 @@ def wsgi_server(
     server.raise_errors = True
     server.set_app(wsgi_app)
     _tell(request, "WSGI requests", server.summary)
+    _tell(request, "WSGI exchanges on the socket", lambda: "\n\n".join(map(str, server.exchanges)))
     yield server
     server.check()

@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any
 
-from wsgiserver.addresses import parse_address
+from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
 from wsgiserver.exchange import Application, Exchange, Site
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
@@ -100,9 +100,7 @@ class Server:
             raise RuntimeError("this server was started already")
         try:
             for text in self.settings.bind:
-                address = parse_address(text)
-                listener = Listener(address, backlog=self.settings.backlog, unix_mode=self.settings.unix_mode)
-                self.listeners.append(listener)
+                self.listeners.append(self._listen(parse_address(text)))
             baton = Baton(self._turn, self.settings.threads, crowded=self._crowd)
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
@@ -117,6 +115,9 @@ class Server:
                 self._loop.close()
             self.listeners, self._loop, self._baton = [], None, None
             raise
+
+    def _listen(self, address: Address) -> Listener:
+        return Listener(address, backlog=self.settings.backlog, unix_mode=self.settings.unix_mode)
 
     def _turn(self) -> bool:
         """Turn the loop, on the leader."""

@@ -39,6 +39,8 @@ class Listener:
     port: str
 
     def __init__(self, address: Address, *, backlog: int = 1024, unix_mode: int = 0o600) -> None:
+        # What ``accept`` makes of a client; a server under test has it record what passes.
+        self.stream: Callable[[socket.socket, object], Stream] = Stream
         self._file: tuple[str, int, int] | None = None
         if address.kind == "fd":
             self._socket = _adopt(address)
@@ -127,7 +129,7 @@ class Listener:
         except OSError:  # elsewhere than on Linux, for one who has left already
             client.close()
             return None
-        return Stream(client, address)
+        return self.stream(client, address)
 
     def close(self) -> None:
         """Stop listening, and remove the socket file if it is still the one that this listener made."""

@@ -6,14 +6,19 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from wsgiserver.addresses import Address
 from wsgiserver.exchange import Application, Environ, Exchange
 from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
+from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
 from wsgiserver.settings import Settings
+from wsgiserver.sockets import Listener
 from wsgiserver.wire import NotSendable, StartCall, Wire, WireExchange, masked, wire
 from wsgiserver.wire_client import BrokenResponse, WireClient, WireResponse
 
@@ -24,6 +29,7 @@ __all__ = [
     "BrokenResponse",
     "LiveServer",
     "NotSendable",
+    "Recording",
     "StartCall",
     "StopableWSGIServer",
     "TestApp",
@@ -39,6 +45,8 @@ __all__ = [
 PATIENCE = 10.0
 # What a live server does otherwise than one that serves people: a free port, and no patience at the end.
 LIVE = {"bind": "127.0.0.1:0", "timeout_stop": 1.0}
+# How many exchanges are kept as bytes; as many as ``wire`` keeps.
+RECORDINGS = 20
 
 
 def __getattr__(name: str) -> Any:
@@ -61,7 +69,8 @@ class LiveServer(Server):
     ``requests`` are the exchanges of all requests in the order in which they came to the application; one whose
     response is still under way is among them. ``errors`` is what the application raised and nobody has seen yet:
     ``wait_for``, ``wait_idle`` and ``check`` raise it, with the application's own traceback, unless ``raise_errors``
-    is False. Both can be read when a client has its response. Keyword arguments are the server's settings.
+    is False. ``exchanges`` are the last twenty as the bytes that passed on the sockets. All of them can be read when a
+    client has its response. Keyword arguments are the server's settings.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class LiveServer(Server):
         self.errors: list[BaseException] = []
         # Guards the lists; told of each end and each error.
         self._news = threading.Condition()
+        self._recordings: deque[Recording] = deque(maxlen=RECORDINGS)
         self._under_way: set[Exchange] = set()
         self.set_app(application)
 
@@ -103,9 +113,10 @@ class LiveServer(Server):
         return self
 
     def forget(self) -> None:
-        """Begin anew: no requests, no errors."""
+        """Begin anew: no requests, no exchanges, no errors."""
         with self._news:
             self.requests.clear()
+            self._recordings.clear()
             self.errors.clear()
 
     # -- what a test waits for -------------------------------------------------------------------------------------
@@ -167,15 +178,35 @@ class LiveServer(Server):
 
     # -- what the server tells -------------------------------------------------------------------------------------
 
+    @property
+    def exchanges(self) -> list[Recording]:
+        """The last twenty exchanges in the order in which they began, as bytes; also what never became a request."""
+        with self._news:
+            return list(self._recordings)
+
+    def _listen(self, address: Address) -> Listener:
+        listener = super()._listen(address)
+        listener.stream = partial(RecordedStream, begin=self._note_begin)
+        return listener
+
+    def _crowd(self, crowded: bool) -> None:
+        """Do without the calls of crowded times, which go past the stream and so past what it records."""
+
+    def _note_begin(self, recording: Recording) -> None:
+        with self._news:
+            self._recordings.append(recording)
+
     def _serve(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         # The gateway gives the exchange's own method, so that this is the exchange.
         exchange = start_response.__self__
+        recorder_of(exchange).asked(exchange)
         with self._news:
             self.requests.append(exchange)
             self._under_way.add(exchange)
         return self.application(environ, start_response)
 
     def _note_end(self, exchange: Exchange) -> None:
+        recorder_of(exchange).end(exchange)
         with self._news:
             if exchange in self._under_way:
                 self._under_way.remove(exchange)

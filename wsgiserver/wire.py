@@ -313,7 +313,7 @@ _SECRETS: Final = (
     re.compile(rb"(?im)^((?:[\w-]*authorization|[\w-]*cookie|" + _SECRET_WORD + rb"):[ \t]*)[^\r\n]*"),
     # Forms and queries; JSON; the parts of a multipart form.
     re.compile(rb"(?i)((?:^|[?&\s])" + _SECRET_WORD + rb"=)[^&\s]*"),
-    re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[^\s,}\]]+)'),
+    re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^\s,}\]]+)'),
     re.compile(rb'(?i)(name="' + _SECRET_WORD + rb'"[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)[^\r\n]*'),
 )
 # Octets of a message that are shown.
@@ -327,20 +327,26 @@ def masked(data: bytes) -> bytes:
     return data
 
 
-def show(request: bytes, response: bytes, error: BaseException | None = None) -> str:
-    """Lay out what passed, line by line behind ``>`` and ``<``; secrets are masked, long messages are cut."""
-    lines = [*_shown(request, ">"), *_shown(response, "<")]
+def show(
+    request: bytes, response: bytes, error: BaseException | None = None, *, sizes: tuple[int, int] | None = None
+) -> str:
+    """Lay out what passed, line by line behind ``>`` and ``<``; secrets are masked, long messages are cut.
+
+    ``sizes`` are those of the two messages, where only the begin of them is known.
+    """
+    sizes = sizes or (len(request), len(response))
+    lines = [*_shown(request, ">", sizes[0]), *_shown(response, "<", sizes[1])]
     if error is not None:
         lines.append(f"! {type(error).__name__}: {error}")
     return "\n".join(lines)
 
 
-def _shown(data: bytes, mark: str) -> list[str]:
+def _shown(data: bytes, mark: str, size: int) -> list[str]:
     text = masked(data)[:_SHOWN].decode("utf-8", "backslashreplace")
     lines = [f"{mark} {_printable(line)}".rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     while lines and lines[-1] == mark:
         lines.pop()
-    return lines + ([f"{mark} ... {len(data)} octets in all"] if len(data) > _SHOWN else [])
+    return lines + ([f"{mark} ... {size} octets in all"] if size > _SHOWN else [])
 
 
 def _printable(line: str) -> str:
