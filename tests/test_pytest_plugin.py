@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +279,26 @@ def test_the_tests_in_a_page_of_the_documentation_pass(project: pytest.Pytester,
         pytest.importorskip(module)
     if page.stem == "testing-browser" and not (shutil.which("chromedriver") and shutil.which("chromium")):
         pytest.skip("chromium and chromedriver are not installed")
-    text = re.sub(r"<!-- not run.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     project.makepyprojecttoml('[tool.pytest.ini_options]\npythonpath = "."\n')
-    write(project, text)
-    result = project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin", "-W", "ignore")
-    result.assert_outcomes(passed=text.count("\ndef test_"))
+    write(project, page.read_text())
+    (project.path / "test_playwright.py").unlink(missing_ok=True)  # see below
+    run_all(project)
+
+
+@pytest.mark.skipif(find_spec("pytest_playwright") is None, reason="pytest-playwright is not installed")
+@pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="there is no /usr/bin/chromium")
+def test_the_tests_with_playwright_pass(project: pytest.Pytester) -> None:
+    write(project, (DOCS / "howto" / "testing-browser.md").read_text())
+    (project.path / "test_selenium.py").unlink()
+    run_all(project, "pytest_playwright.pytest_playwright")
+
+
+def run_all(project: pytest.Pytester, *plugins: str) -> None:
+    """Run all tests of a project; each must pass."""
+    options = [option for plugin in ("wsgiserver.pytest_plugin", *plugins) for option in ("-p", plugin)]
+    result = project.runpytest_subprocess(*options, "-W", "ignore")
+    tests = "".join(path.read_text() for path in project.path.glob("test_*.py"))
+    result.assert_outcomes(passed=tests.count("def test_"))
 
 
 def write(project: pytest.Pytester, page: str, mark: str = "") -> None:
