@@ -298,7 +298,7 @@ class _Call:
             self.fault("input-unread", f"the answer is {self.code}", self.started_at)
 
     def _check_headers(self) -> None:
-        before, self.headers_then = self.headers_then, self.headers
+        before = self.headers_then
         if type(before) is list and self.headers != before:
             self.headers_then = list(self.headers)
             changed = [item for item in (*self.headers, *before) if (item in self.headers) != (item in before)]
