@@ -1,8 +1,10 @@
 """WebTest over the wire, live servers for tests, and the stand-in for WebTest's own."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +260,56 @@ def test_settings_and_observers_are_the_servers(nothing_left: None) -> None:
         server.wait_idle(SLOW)
     assert [each.status[:3] for each in seen] == ["413", "200"]
     assert server.settings.threads == 1
+
+
+CLIENTS = {
+    "idle": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "refused, and still there": b"nonsense\r\n\r\n",
+    "half way through a head": b"GET / HT",
+    "half way through a body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+    "silent": b"",
+}
+
+
+@pytest.mark.parametrize("sent", CLIENTS.values(), ids=CLIENTS)
+def test_it_stops_at_once_whatever_its_clients_do(nothing_left: None, sent: bytes) -> None:
+    """In under ten milliseconds, where the machine lets it: the best of some rounds tells."""
+    times = []
+    for _ in range(10):
+        server = LiveServer(hello)
+        server.start()
+        with socket.create_connection(server.address, timeout=SLOW) as client:
+            client.sendall(sent)
+            if sent.endswith(b"\r\n\r\n"):
+                assert client.recv(1000).startswith(b"HTTP/1.1 ")
+            began = time.monotonic()
+            server.stop()
+            times.append(time.monotonic() - began)
+    assert min(times) < 0.01
+
+
+def test_what_is_under_way_is_answered_before_it_stops(nothing_left: None, connect: Any) -> None:
+    go, come = threading.Event(), threading.Event()
+
+    def slow(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        come.set()
+        yield b"begin "
+        assert go.wait(SLOW)
+        yield b"end"
+
+    server = LiveServer(slow, timeout_stop=SLOW)
+    server.start()
+    client = connect(server).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert come.wait(SLOW)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    while not server.site.stopping:
+        pass
+    go.set()
+    assert client.rest().endswith(b"end\r\n0\r\n\r\n")
+    stopping.join(SLOW)
+    assert not stopping.is_alive()
 
 
 # -- The stand-in for WebTest's server ---------------------------------------------------------------------------------

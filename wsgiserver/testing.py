@@ -45,6 +45,8 @@ __all__ = [
 PATIENCE = 10.0
 # What a live server does otherwise than one that serves people: a free port, and no patience at the end.
 LIVE = {"bind": "127.0.0.1:0", "timeout_stop": 1.0}
+# Seconds in which a server that is asked to stop reads what it was sent before, and lets go of idle clients.
+MOMENT = 0.005
 # How many exchanges are kept as bytes; as many as ``wire`` keeps.
 RECORDINGS = 20
 
@@ -111,6 +113,18 @@ class LiveServer(Server):
     def __enter__(self) -> Self:
         self.start()
         return self
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Answer what has come to the application, for ``timeout`` seconds at most, then close everything at once.
+
+        Other servers wait for clients that have not asked to the end, or that keep their side open.
+        """
+        timeout = self.settings.timeout_stop if timeout is None else timeout
+        self.ask_to_stop(timeout)
+        if not self._over.wait(MOMENT):
+            with self._news:
+                self._news.wait_for(lambda: not self._under_way, timeout)
+        super().stop(0.0)
 
     def forget(self) -> None:
         """Begin anew: no requests, no exchanges, no errors."""
