@@ -267,6 +267,56 @@ print(sorted(set(sys.modules) - before))
     assert done.stdout == "['wsgiserver.pytest_plugin']\n"
 
 
+def test_a_transaction_of_a_django_test_outlives_the_requests_in_it(project: pytest.Pytester) -> None:
+    """pytest-django rolls back what a test has done; Django closes connections between requests."""
+    pytest.importorskip("django")
+    run(
+        project,
+        """
+        import pytest, django
+        from django.conf import settings
+
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "names.sqlite3"}
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], DATABASES={"default": database})
+        django.setup()
+
+        from django.core.handlers.wsgi import WSGIHandler
+        from django.core.signals import request_finished, request_started
+        from django.db import close_old_connections, connection, transaction
+        from django.http import HttpResponse
+        from django.urls import path
+
+        def names(request):
+            with connection.cursor() as cursor:
+                return HttpResponse(cursor.execute("select name from names").fetchall())
+
+        urlpatterns = [path("", names)]
+
+        @pytest.fixture
+        def wsgi_app():
+            return WSGIHandler()
+
+        @pytest.fixture
+        def ann():
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("create table names (name text)")
+                    cursor.execute("insert into names values ('Ann')")
+                yield
+                transaction.set_rollback(True)
+            assert connection.introspection.table_names() == []
+
+        def test_it(ann, testapp, wire_client):
+            for _ in range(2):
+                assert "Ann" in testapp.get("/").text
+                assert "Ann" in wire_client.request("GET", "/").text
+            assert connection.introspection.table_names() == ["names"]
+            for signal in (request_started, request_finished):
+                assert signal.disconnect(close_old_connections)
+        """,
+    ).assert_outcomes(passed=1)
+
+
 # -- The pages of the documentation ------------------------------------------------------------------------------------
 
 DOCS = Path(__file__).parents[1] / "docs"
