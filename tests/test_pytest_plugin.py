@@ -122,6 +122,48 @@ def test_without_an_application_the_failure_says_how_to_name_one(project: pytest
     result.stdout.fnmatch_lines(["*wsgi_app knows no application. Define a fixture*", "*app = *module:application*"])
 
 
+def test_the_application_is_found_from_a_folder_below_too(project: pytest.Pytester) -> None:
+    project.makepyprojecttoml('[tool.wsgiserver]\napp = "shop.py"\n')
+    folder = project.mkdir("tests")
+    (folder / "test_shop.py").write_text('def test_it(testapp): assert testapp.get("/").text == "shop "')
+    project.chdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin").assert_outcomes(passed=1)
+
+
+def test_a_factory_is_called_once_for_all_tests(project: pytest.Pytester) -> None:
+    project.makepyfile(factory="import shop\n\nmade = []\n\ndef create_app():\n    made.append(1)\n    return shop.app")
+    project.makepyprojecttoml('[tool.wsgiserver]\napp = "factory"\n')
+    tests = """
+        import pytest, sys
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_it(testapp, number):
+            assert testapp.get("/").text == "shop "
+            assert sys.modules["factory"].made == [1]
+    """
+    run(project, tests).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("app", "told"),
+    [
+        ("nowhere:app", ["wsgi_app: there is no module 'nowhere'*"]),
+        ("broken:app", ["wsgi_app: broken was found, but importing it failed*", '*broken.py", line 2*', "*1 / 0*"]),
+    ],
+)
+def test_an_application_that_cannot_be_loaded_is_told_without_the_loaders_frames(
+    project: pytest.Pytester, app: str, told: list[str]
+) -> None:
+    project.makepyfile(broken="def app(): pass\n1 / 0")
+    project.makepyprojecttoml(f'[tool.wsgiserver]\napp = "{app}"\n')
+    result = run(project, "def test_it(testapp): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(told)
+    result.stdout.no_fnmatch_line("*loader.py*")
+
+
 def test_a_test_that_failed_shows_what_passed_on_the_wire_without_secrets(project: pytest.Pytester) -> None:
     result = run(
         project,

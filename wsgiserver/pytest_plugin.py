@@ -46,10 +46,10 @@ def _strict(config: pytest.Config) -> bool:
     return bool(config.getoption("--wsgi-strict") or config.getini("wsgi_strict"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wsgi_app(pytestconfig: pytest.Config) -> Any:
     """Give the application under test, ``app`` of ``[tool.wsgiserver]``; override this fixture to give another."""
-    from wsgiserver.loader import load
+    from wsgiserver.loader import LoadError, load
     from wsgiserver.settings import from_file
 
     app, _ = from_file(str(pytestconfig.rootpath / "pyproject.toml")).get("app", ("", ""))
@@ -59,7 +59,18 @@ def wsgi_app(pytestconfig: pytest.Config) -> Any:
             'pyproject.toml:\n\n    [tool.wsgiserver]\n    app = "module:application"\n',
             pytrace=False,
         )
-    return load(app)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(pytestconfig.rootpath)  # pytest may be run in a folder below; the name is meant from here
+        try:
+            return load(app)
+        except LoadError as error:
+            pytest.fail(f"wsgi_app: {error}{_own_traceback(error)}", pytrace=False)
+
+
+def _own_traceback(error: BaseException) -> str:
+    import traceback
+
+    return "\n\n" + "".join(traceback.format_exception(error.__cause__)) if error.__cause__ is not None else ""
 
 
 @pytest.fixture
