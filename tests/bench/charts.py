@@ -10,9 +10,12 @@ from typing import Any
 
 from matplotlib import pyplot
 
+from . import compare
+from .anatomy import Anatomy
 from .results import Results
 from .scenarios import Figure
 from .servers import OURS, SERVERS
+from .stacks import APPLICATION, KERNEL
 from .table import BY_NAME, NOTHING, number
 
 pyplot.switch_backend("svg")
@@ -43,6 +46,28 @@ def write(results: Results, directory: Path) -> dict[str, Path]:
     return written
 
 
+def anatomy(taken: Anatomy, directory: Path) -> Path:
+    """A bar for each module of wsgiserver that a request goes through, and for what the kernel does for it."""
+    bars = {name: taken.micro(share) for name, share in taken.parts.items()}
+    bars["the other threads"] = taken.time * taken.threads
+    names = sorted(bars, key=lambda name: (name.startswith(KERNEL), not name.startswith(KERNEL) and -bars[name]))
+    figure, axes = pyplot.subplots(figsize=(8, 0.28 * len(names) + 0.6))
+    drawn = axes.barh(names, [bars[name] for name in names], color=[_part_colour(name) for name in names])
+    axes.bar_label(drawn, [f"{bars[name]:.2f}" for name in names], padding=2, fontsize=8)
+    axes.set_title(f"µs of a request of {taken.scenario}, {taken.time:.1f} in all", fontsize=9, loc="left")
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(left=False)
+    return _save(figure, directory / "request.svg")
+
+
+def _part_colour(name: str) -> str:
+    if name.startswith(KERNEL):
+        return "#7f7f7f"
+    return "#d9822b" if name == APPLICATION else COLOURS[OURS]
+
+
 def _measured(results: Results, figure: Figure) -> list[str]:
     """The scenarios with this figure in which wsgiserver was measured."""
     cells = ((name, results.cell(name, OURS)) for name in results.scenarios if BY_NAME[name].figure is figure)
@@ -55,21 +80,21 @@ def _values(results: Results, name: str) -> dict[str, float]:
 
 
 def _ratios(results: Results, names: Sequence[str], directory: Path) -> Path:
-    """One line a scenario, one dot a server; wsgiserver is the line at 1."""
+    """One line a scenario, one dot a server, with whiskers for where it may be; wsgiserver is the line at 1."""
     figure, axes = pyplot.subplots(figsize=(8, 0.34 * len(names) + 1.4))
-    rows = range(len(names))
     for server in results.servers:
-        points = [
-            (values[server] / values[OURS], row)
-            for row, values in ((row, _values(results, names[row])) for row in rows)
-            if server in values
-        ]
-        if server != OURS and points:
-            axes.plot(*zip(*points, strict=True), "o", color=COLOURS[server], label=server, markersize=6)
+        cells = ((row, results.cell(name, server), results.cell(name, OURS)) for row, name in enumerate(names))
+        found = [(row, ratio) for row, cell, ours in cells if (ratio := compare.ratio(cell, ours))]
+        if server == OURS or not found:
+            continue
+        middles = [ratio.value for _, ratio in found]
+        whiskers = [[ratio.value - ratio.low for _, ratio in found], [ratio.high - ratio.value for _, ratio in found]]
+        rows = [row for row, _ in found]
+        axes.errorbar(middles, rows, xerr=whiskers, fmt="o", color=COLOURS[server], label=server, elinewidth=1)
     axes.axvline(1, color=COLOURS[OURS], label=OURS, linewidth=2)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_yticks(rows, names)
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(axis="both", alpha=0.25)
     axes.set_xlabel("to the left of the line: less CPU time than wsgiserver; to the right: more")

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,11 +51,12 @@ class Running:
 
     def __init__(self, server: Server, launch: Launch, cores: str, directory: Path) -> None:
         self.launch = replace(launch, port=free_port())
-        self.output = directory / "output"
+        self.output = directory / f"output-{self.launch.port}"
+        self._command = command(server, self.launch, cores)
         environment = os.environ | {applications.FILE_VARIABLE: str(directory / "file")}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                command(server, self.launch, cores),
+                self._command,
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -64,6 +65,11 @@ class Running:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+
+    @property
+    def logs(self) -> bool:
+        """Whether it was told to write an access log."""
+        return self.launch.access_log and "--no-access-log" not in self._command
 
     def check_alive(self) -> None:
         """Raise ServerError when the server has ended by itself."""
@@ -115,11 +121,27 @@ class Running:
             if time.monotonic() - asked >= applications.PAUSE:
                 raise ServerError("it collects the whole body before it sends any of it")
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection((HOST, self.launch.port), timeout=ANSWER_SECONDS)
+
+    def request(self, path: str, fields: Mapping[str, str] | None = None) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", f"Host: {self.launch.address}"]
+        lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
+        return "\r\n".join([*lines, "", ""]).encode()
+
     def open(self, path: str) -> socket.socket:
         """A connection on which a request was sent; its answer is left for the caller."""
-        client = socket.create_connection((HOST, self.launch.port), timeout=ANSWER_SECONDS)
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.launch.address}\r\n\r\n".encode())
+        client = self.connect()
+        client.sendall(self.request(path))
         return client
+
+    def read_answer(self, client: socket.socket, body: bytes) -> None:
+        """Receive up to the end of the body; raise ServerError when the connection ends before."""
+        received = b""
+        while not received.endswith(body):
+            if not (piece := client.recv(65536)):
+                raise ServerError("it closed a connection that was to stay")
+            received += piece
 
     def stop(self) -> None:
         """End the whole family: politely, then not."""
@@ -140,3 +162,4 @@ def running(server: Server, launch: Launch, cores: str, directory: Path) -> Iter
         yield process
     finally:
         process.stop()
+        process.output.unlink()

@@ -28,15 +28,22 @@ class Progress:
         self._began = time.monotonic()
         self._terminal = stream.isatty()
 
-    def step(self, what: str) -> None:
-        """Tell what is done now; the step before is over."""
+    def step(self, what: str, size: int = 1) -> None:
+        """Tell what is done now, which counts as so many steps; what was told before is over."""
         left = None
         if self._done:
             left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
-        text = line(self._done, self._total, what, left)
+        self._write(line(self._done, self._total, what, left))
+        self._done += size
+
+    def note(self, what: str) -> None:
+        """Tell what is done between two steps; only on a terminal, where it leaves no trace."""
+        if self._terminal:
+            self._write(line(self._done, self._total, what, None))
+
+    def _write(self, text: str) -> None:
         self._stream.write(f"\r\x1b[K{text}" if self._terminal else f"{text}\n")
         self._stream.flush()
-        self._done += 1
 
     def end(self) -> None:
         if self._terminal:

@@ -7,40 +7,45 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import goals, table, wrk
+from . import doubts, goals, table, wrk
+from .anatomy import CONNECTIONS, Anatomy
 from .process import ROOT, command, launch_for
 from .results import Results
-from .scenarios import SCENARIOS, Scenario
-from .servers import SERVERS
+from .scenarios import SCENARIOS, Figure, Scenario
+from .servers import SERVERS, VARIANTS
 
 BEGIN = "<!-- measured: begin (written by python -m tests.bench report; do not edit) -->"
 END = "<!-- measured: end -->"
 METHOD = """\
-Each server runs as one process on core {server_core}, wrk on core {load_core}. For each scenario there
-are {rounds} rounds; in each round the servers take turns. A server is started anew for each round,
-asked once to see that its answer is right, then put under load for {warm_up} s that do not count and
-{seconds} s that do. The CPU time of all its processes and threads, from `/proc/PID/stat`, is divided by
-the requests that wrk counted. Shown is the median of the rounds. Memory is the resident memory of all
-processes of a server, summed. A figure is marked when other processes were at work, when wrk had no
-time left, when the rounds lie more than 15 % apart, or when there were errors.\
+For each scenario there were {rounds} rounds of {seconds} s (three for memory), the servers on core {server_core}, wrk
+on core {load_core}; after every {renew} rounds all servers were started anew, and had load for {warm_up} s that did not
+count.\
 """
 PORT = 8000
 """In the commands that are shown; the benchmark takes a free one."""
 
+MOST_APART = 0.10
+"""How far the share of the kernel may be one thing by its own count and another by the samples."""
+
 NEW_PAGE = f"# Performance\n\n{BEGIN}\n{END}\n"
 
 
-def write(results: Results, page: Path) -> list[Path]:
+def write(results: Results, taken: Anatomy | None, page: Path, command: str) -> list[Path]:
     """Write the page, and the charts in a folder beside it of the same name; gives what was written.
+
+    `command` is how to do it again.
 
     Raises ImportError where there is no matplotlib.
     """
     from . import charts
 
     drawn = charts.write(results, page.with_suffix(""))
+    bars = charts.anatomy(taken, page.with_suffix("")) if taken else None
     text = page.read_text() if page.exists() else NEW_PAGE
-    page.write_text(replace_measured(text, measured(results, drawn, page.parent)))
-    return [page, *drawn.values()]
+    parts = [*measured(results, drawn, page.parent), *(_anatomy(taken, bars, page.parent) if taken and bars else [])]
+    parts.append(_method(results, [results.command, *([taken.command] if taken else []), command]))
+    page.write_text(replace_measured(text, "\n\n".join(part for part in parts if part)))
+    return [page, *drawn.values(), *([bars] if bars else [])]
 
 
 def replace_measured(text: str, part: str) -> str:
@@ -51,21 +56,19 @@ def replace_measured(text: str, part: str) -> str:
     return f"{before}{BEGIN}\n\n{part.strip()}\n\n{after}"
 
 
-def measured(results: Results, drawn: dict[str, Path], folder: Path) -> str:
-    """The measured part, in Markdown."""
+def measured(results: Results, drawn: dict[str, Path], folder: Path) -> list[str]:
+    """The sections about all servers, in Markdown."""
     images = [f"### {title}\n\n![{title}]({path.relative_to(folder)})" for title, path in drawn.items()]
-    verdicts = [(verdict, "yes" if verdict.met else "**no**") for verdict in goals.verdicts(results)]
-    parts = [
+    return [
         f"## The figures\n\nMeasured on {results.started[:10]}, Python {results.versions['Python']}.",
         table.markdown(results),
         table.LEGEND,
-        _listed("Not to be trusted:", table.doubt_notes(results)),
-        _listed("Left out:", table.reason_notes(results)),
+        _listed("### Not to be trusted", doubts.notes(results)),
+        _listed("### Left out", table.reason_notes(results)),
         *images,
-        _table("## The goals", ("goal", "met"), verdicts),
-        _method(results),
+        _table("## wsgiserver set otherwise", table.VARIANT_HEAD, table.variant_rows(results)),
+        _goals(results),
     ]
-    return "\n\n".join(part for part in parts if part)
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
@@ -78,30 +81,117 @@ def _table(title: str, head: Sequence[str], lines: Iterable[Sequence[object]]) -
     return "\n".join([title, "", *(f"| {' | '.join(row)} |" for row in rows)]) if body else ""
 
 
-def _method(results: Results) -> str:
-    """How it was measured, so that anyone can repeat it."""
+def _code(*lines: str, language: str = "shell") -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+# -- the goals -------------------------------------------------------------------------------------------------------
+
+
+def _goals(results: Results) -> str:
+    head = ("scenario", "what", "goal", "reached", "between", "met")
+    parts = (
+        "## The goals",
+        "What the project has set itself. *Between* is where the true figure lies with 95 % certainty; a question mark "
+        "says that the limit lies there too, so that more rounds might tell otherwise.",
+        _table("", head, map(_goal, goals.verdicts(results))).strip(),
+        _table("### The better goal", head, map(_goal, goals.verdicts(results, goals.BETTER_GOALS))),
+    )
+    return "\n\n".join(part for part in parts if part) if parts[2] else ""
+
+
+def _goal(verdict: goals.Verdict) -> Sequence[str]:
+    goal = verdict.goal
+    what = verdict.unit if goal.of == "value" else f"{goal.of}, {verdict.unit}"
+    met = verdict.word if verdict.met else f"**{verdict.word}**"
+    return (goal.scenario, what, goal.text, goals.number(verdict.reached.value), verdict.span, met)
+
+
+# -- one request -----------------------------------------------------------------------------------------------------
+
+
+def anatomy_lines(taken: Anatomy) -> list[str]:
+    """For the terminal."""
+    lines = [f"{taken.scenario}: {taken.time:.1f} µs of CPU time a request, {taken.kernel:.0%} in the kernel"]
+    lines += [f"  {name:22}{time:>7}  {share:>5}" for name, time, share in _parts(taken)]
+    lines += ["The system calls of one request:", *(f"  {line}" for line in taken.request)]
+    lines += ["How often each is made for a request, by one connection and by many:"]
+    lines += [f"  {name:22}{one:>6}{many:>8}" for name, one, many in _calls(taken)]
+    return lines
+
+
+def _parts(taken: Anatomy) -> list[tuple[str, str, str]]:
+    """Each part of a request, its time and its share."""
+    parts = [(name, taken.micro(share)) for name, share in taken.parts.items()]
+    parts.append(("the other threads", taken.time * taken.threads))
+    return [(name, f"{time:.2f} µs", f"{time / taken.time:.0%}") for name, time in parts]
+
+
+def _calls(taken: Anatomy) -> list[tuple[str, str, str]]:
+    names = list(dict.fromkeys([*taken.one, *taken.many]))
+    return [(name, f"{taken.one.get(name, 0):.2f}", f"{taken.many.get(name, 0):.2f}") for name in names]
+
+
+def _anatomy(taken: Anatomy, bars: Path, folder: Path) -> list[str]:
+    title = "CPU time of one request, by modules"
+    apart = abs(taken.kernel - taken.sampled_kernel * (1 - taken.threads)) > MOST_APART
+    about = (
+        f"A request of `{taken.scenario}` needed {taken.time:.1f} µs of CPU time while nobody looked, "
+        f"{taken.kernel:.0%} of it in the kernel by the kernel's own count. Then py-spy looked {taken.rate} times a "
+        f"second. {taken.samples:,} samples, of which {taken.sampled_kernel:.0%} in the kernel, divide that time among "
+        f"the modules. {taken.stopped:,} more were left out, which saw a thread ask for the GIL only because py-spy "
+        f"had stopped all threads; and {taken.asleep:,}, which saw the server asleep."
+    )
+    trust = "**Not to be trusted**: the two shares of the kernel lie too far apart." if apart else ""
+    calls = [(f"`{name}`", one, many) for name, one, many in _calls(taken)]
+    return [
+        "## One request, taken apart",
+        about,
+        trust,
+        f"![{title}]({bars.relative_to(folder)})",
+        _table("", ("part", "time", "share"), [(_linked(name), *rest) for name, *rest in _parts(taken)]).strip(),
+        "### Its system calls",
+        "One connection, kept alive; everything that the serving thread asks of the kernel from one wait to the next:",
+        _code(*taken.request, language="text"),
+        "How often each call is made for a request:",
+        _table("", ("call", "one connection", f"{CONNECTIONS} connections"), calls).strip(),
+        f"The other threads made {taken.others:.2f} calls for each request of the one connection. "
+        + ", ".join(f"{name} {version}" for name, version in taken.versions.items())
+        + ".",
+    ]
+
+
+def _linked(name: str) -> str:
+    """The name of a module as a link to its source."""
+    return f"[`{name}`](../../wsgiserver/{name}.py)" if (ROOT / "wsgiserver" / f"{name}.py").exists() else name
+
+
+# -- how it was measured ---------------------------------------------------------------------------------------------
+
+
+def _method(results: Results, commands: Sequence[str]) -> str:
+    """The machine, the versions and the commands, so that anyone can repeat it."""
     machine = list(results.machine.items()) + list(results.versions.items())
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in results.scenarios]
     servers = [server for server in SERVERS if server.name in results.servers]
+    variants = [VARIANTS[name] for scenario in scenarios for name in scenario.variants]
     return "\n\n".join(
         [
-            "## How it was measured",
-            METHOD.format_map(results.settings),
+            "## To repeat it",
+            METHOD.format_map({"renew": 1} | results.settings),
+            _code("pip install -e '.[test,bench]'", *commands),
             _table("### The machine and the versions", ("what", "which"), machine),
             _table("### The scenarios", ("name", "what"), [(f"`{each.name}`", each.title) for each in scenarios]),
-            _table("### The servers", ("server", "settings"), [(each.name, each.settings) for each in servers]),
-            "### The commands\n\nTo repeat it:",
-            _code("pip install -e '.[bench]'", results.command, "python -m tests.bench report"),
-            "How each server is started, for `hello`:",
+            _table(
+                "### The servers", ("server", "settings"), [(each.name, each.settings) for each in servers + variants]
+            ),
+            "### The commands\n\nHow each server is started, for `hello`:",
             _code(*(_start(results, server.name) for server in servers)),
-            "How wrk is called:",
-            _code(*(_load(results, scenario) for scenario in scenarios if scenario.figure.loaded)),
+            "How wrk is called; where it is told to ask for "
+            f"{wrk.HELD} s it is held and let go on with SIGSTOP and SIGCONT, and ended with SIGINT:",
+            _code(*dict.fromkeys(_load(results, scenario) for scenario in scenarios if scenario.figure.loaded)),
         ]
     )
-
-
-def _code(*lines: str) -> str:
-    return "\n".join(["```shell", *lines, "```"])
 
 
 def _start(results: Results, name: str) -> str:
@@ -115,5 +205,9 @@ def _start(results: Results, name: str) -> str:
 def _load(results: Results, scenario: Scenario) -> str:
     core = str(results.settings["load_core"])
     cores = f"{results.settings['server_core']},{core}" if scenario.both_cores else core
-    words = wrk.command(scenario, f"http://127.0.0.1:{PORT}{scenario.path}", results.settings["seconds"], cores)
+    url = f"http://127.0.0.1:{PORT}{scenario.path}"
+    if scenario.figure is Figure.CPU:
+        words = wrk.command(scenario, url, wrk.HELD, cores, wrk.LATE)
+    else:
+        words = wrk.command(scenario, url, results.settings["seconds"], cores)
     return shlex.join(words).replace(f"{ROOT}/", "")

@@ -1,4 +1,4 @@
-"""What was measured: all rounds of a scenario with a server, their median, the doubts about it; as JSON."""
+"""What was measured: all rounds of all scenarios with all servers, and their medians; as JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-WIDEST_SPREAD = 0.15
-MOST_ELSEWHERE = 0.10
-MOST_STOLEN = 0.05
-GENERATOR_LIMIT = 0.95
-FEWEST_ROUNDS = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -22,13 +16,17 @@ class Run:
 
     value: float
     """In the unit of the scenario's figure."""
+    round: int = 0
+    """Which round it was: what has the same number was measured in turn."""
     rate: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
     generator: float = 0.0
     """How busy wrk was."""
     elsewhere: float = 0.0
-    """What processes other than the server and wrk used."""
+    """What processes other than the servers and wrk used."""
+    beside: float = 0.0
+    """What the servers used that were to rest meanwhile."""
     stolen: float = 0.0
     """What the host gave to other machines."""
     socket_errors: int = 0
@@ -39,12 +37,6 @@ class Run:
 
 def median(values: Sequence[float]) -> float:
     return statistics.median(values) if values else 0.0
-
-
-def spread(values: Sequence[float]) -> float:
-    """The distance from the least to the greatest, as a share of the median."""
-    middle = median(values)
-    return (max(values) - min(values)) / middle if middle else 0.0
 
 
 @dataclass(slots=True)
@@ -66,44 +58,12 @@ class Cell:
         return median([run.rate for run in self.runs])
 
     @property
-    def p99(self) -> float:
-        return median([run.p99 for run in self.runs])
+    def p50(self) -> float:
+        return median([run.p50 for run in self.runs])
 
     @property
-    def spread(self) -> float:
-        return spread([run.value for run in self.runs])
-
-
-def doubts(cell: Cell) -> list[str]:
-    """Why the cell's figure is not to be trusted: nothing, one sentence, or more."""
-    found: list[str] = []
-    runs = cell.runs
-    if not runs:
-        return found
-    if len(runs) < FEWEST_ROUNDS:
-        found.append(f"only {len(runs)} round{'s' * (len(runs) > 1)}")
-    if cell.spread > WIDEST_SPREAD:
-        found.append(f"the rounds lie {cell.spread:.0%} apart")
-    if (most := max(run.elsewhere for run in runs)) > MOST_ELSEWHERE:
-        found.append(f"other processes used {most:.0%} of a core")
-    if (most := max(run.stolen for run in runs)) > MOST_STOLEN:
-        found.append(f"the host took {most:.0%} of a core")
-    if (most := max(run.generator for run in runs)) > GENERATOR_LIMIT:
-        found.append(f"wrk was at its own limit ({most:.0%} of a core), so that the server could have done more")
-    if lost := sum(run.socket_errors for run in runs if run.rate):  # none answered at all: that is a result
-        found.append(f"{lost:,} connections or answers were lost")
-    if wrong := sum(run.status_errors for run in runs):
-        found.append(f"{wrong:,} answers had an error status")
-    if cell.reason:
-        found.append(f"not every round was run: {cell.reason}")
-    return [*found, *dict.fromkeys(run.remark for run in runs if run.remark)]
-
-
-def ratio(ours: Cell | None, theirs: Cell | None) -> float | None:
-    """Our figure as a multiple of theirs; None where one of them is missing or is nothing."""
-    if ours is None or theirs is None or not ours.runs or not theirs.runs or not theirs.value:
-        return None
-    return ours.value / theirs.value
+    def p99(self) -> float:
+        return median([run.p99 for run in self.runs])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,5 +96,6 @@ class Results:
     def load(cls, path: Path) -> Results:
         data = json.loads(path.read_text())
         for cell in data["cells"]:
-            cell["runs"] = [Run(**run) for run in cell["runs"]]
+            # Older results do not number the rounds; they were in turn all the same.
+            cell["runs"] = [Run(**{"round": i} | run) for i, run in enumerate(cell["runs"], 1)]
         return cls(**data | {"cells": [Cell(**cell) for cell in data["cells"]]})

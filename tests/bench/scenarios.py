@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from . import applications
+from .servers import NO_LOG, ONE_BY_ONE, ONE_THREAD
 
 
 class Figure(Enum):
@@ -27,6 +28,11 @@ class Figure(Enum):
         """Whether it is measured while wrk asks."""
         return self in (Figure.CPU, Figure.RATE)
 
+    @property
+    def steady(self) -> bool:
+        """Whether a few rounds are as good as many, for the speed of the machine does not matter."""
+        return self in (Figure.MEMORY, Figure.IDLE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
@@ -44,6 +50,8 @@ class Scenario:
     script: str = ""
     """The Lua script that makes wrk's requests; empty: wrk sends the same request always."""
     connections: int = 32
+    length: int = 1
+    """How many times as long as others it is measured, so that what is under way at the end, uncounted, is little."""
     threads: int = 0
     """How many threads each server that has threads is given; 0: as many as it takes by itself."""
     both_cores: bool = False
@@ -52,6 +60,8 @@ class Scenario:
     access_log: bool = False
     streamed: bool = False
     """Each chunk has to leave before the next is made."""
+    variants: tuple[str, ...] = ()
+    """What is measured beside: wsgiserver itself, set otherwise."""
     figure: Figure = Figure.CPU
 
     @property
@@ -86,7 +96,7 @@ KB = 1024
 MB = 1024 * KB
 
 SCENARIOS = (
-    Scenario(name="hello", title="a plain application, wrk's own header fields"),
+    Scenario(name="hello", title="a plain application, wrk's own header fields", variants=(ONE_THREAD,)),
     Scenario(name="browser", title="hello, asked with the ten header fields of a real browser", fields=BROWSER),
     Scenario(
         name="varied",
@@ -95,7 +105,7 @@ SCENARIOS = (
         path="/users/0/orders?page=0&sort=date",
         script="varied.lua",
     ),
-    Scenario(name="flask", title="Flask's hello", application="flask"),
+    Scenario(name="flask", title="Flask's hello", application="flask", variants=(ONE_BY_ONE,)),
     Scenario(name="bottle", title="Bottle's hello", application="bottle"),
     Scenario(
         name="django",
@@ -104,8 +114,8 @@ SCENARIOS = (
     ),
     Scenario(name="echo", title="a POST of 1 KB, sent back", application="echo", post=KB, body=b"x" * KB),
     Scenario(name="big", title="a body of 100 KB", application="big", body=applications.BIG),
-    Scenario(name="file", title="1 MB by wsgi.file_wrapper", application="file", body=FILE),
-    Scenario(name="upload", title="a POST of 4 MB", application="upload", post=4 * MB, body=b"%d" % (4 * MB)),
+    Scenario(name="file", title="1 MB by wsgi.file_wrapper", application="file", body=FILE, length=2),
+    Scenario(name="upload", title="a POST of 4 MB", application="upload", post=4 * MB, body=b"%d" % (4 * MB), length=4),
     Scenario(
         name="stream",
         title="20 chunks of 1 KB from a generator",
@@ -114,8 +124,10 @@ SCENARIOS = (
         streamed=True,
     ),
     Scenario(name="close", title="hello, a connection for each request", fields={"Connection": "close"}),
-    Scenario(name="conns", title="hello, 1,000 connections", connections=1000),
-    Scenario(name="access-log", title="hello, with the access log going to a file", access_log=True),
+    Scenario(name="conns", title="hello, 1,000 connections", connections=1000, length=2),
+    Scenario(
+        name="access-log", title="hello, with the access log going to a file", access_log=True, variants=(NO_LOG,)
+    ),
     Scenario(
         name="sleep",
         title="the application sleeps 10 ms; 64 connections, 64 threads",
@@ -126,7 +138,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="sometimes",
-        title="1 in 100 requests sleeps 50 ms; 64 threads",
+        title="hello, of which 1 request in 100 sleeps 50 ms; 64 threads",
         application="sometimes",
         threads=64,
         figure=Figure.RATE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 HOST = "127.0.0.1"
@@ -50,7 +50,16 @@ class Server:
 
 
 def _wsgiserver(launch: Launch) -> list[str]:
-    arguments = ["-m", "wsgiserver", launch.application, "--bind", launch.address]
+    return ["-m", "wsgiserver", *_wsgiserver_options(launch)]
+
+
+def _one_by_one(launch: Launch) -> list[str]:
+    code = "from wsgiserver import cli, loop; assert loop.COHORT; loop.COHORT = 1; cli.main()"
+    return ["-c", code, *_wsgiserver_options(launch)]
+
+
+def _wsgiserver_options(launch: Launch) -> list[str]:
+    arguments = [launch.application, "--bind", launch.address]
     if not launch.access_log:
         arguments += ["--no-access-log", "--quiet"]
     if launch.threads:
@@ -136,3 +145,17 @@ SERVERS = (
         has_access_log=True,
     ),
 )
+
+ONE_THREAD = f"{OURS} --threads 1"
+NO_LOG = f"{OURS} --no-access-log"
+ONE_BY_ONE = f"{OURS}, one connection a turn"
+
+VARIANTS = {
+    name: replace(SERVERS[0], name=name, arguments=arguments, settings=settings)
+    for name, arguments, settings in (
+        (ONE_THREAD, lambda launch: _wsgiserver(replace(launch, threads=1)), "no watch, no baton: one thread does all"),
+        (NO_LOG, lambda launch: _wsgiserver(replace(launch, access_log=False)), "without what the scenario asks for"),
+        (ONE_BY_ONE, _one_by_one, "each turn of the loop reads, runs and writes for one connection instead of 16"),
+    )
+}
+"""wsgiserver set otherwise: measured beside it in the scenarios that name it, so that the difference has rounds too."""

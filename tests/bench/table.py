@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .results import Cell, Results, doubts, ratio
+from . import compare
+from .doubts import doubts
+from .results import Results
 from .scenarios import SCENARIOS, TIMES, Figure, Scenario
-from .servers import OURS
+from .servers import OURS, VARIANTS
 
 DOUBTED = "?"
 NOTHING = "-"
@@ -29,10 +31,10 @@ def cell_lines(results: Results, scenario: Scenario, server: str) -> list[str]:
     cell = results.cell(scenario.name, server)
     if cell is None or not cell.runs:
         return [NOTHING]
-    mark = DOUBTED if doubts(cell) else ""
+    mark = DOUBTED if doubts(results, cell) else ""
     lines = [with_unit(scenario.figure, cell.value) + mark]
-    if server != OURS and (share := ratio(results.cell(scenario.name, OURS), cell)) is not None:
-        lines.append(f"{TIMES} {number(share)}")
+    if server != OURS and (share := compare.ratio(results.cell(scenario.name, OURS), cell)):
+        lines.append(f"{TIMES} {number(share.value)}")
     if scenario.figure is Figure.CPU:
         lines.append(f"{cell.rate:,.0f}/s")
     if scenario.figure is Figure.RATE and cell.p99:
@@ -77,22 +79,38 @@ def markdown(results: Results) -> str:
 
 LEGEND = f"""\
 A cell tells the CPU time of the whole server per request, or what the row's unit says; under it, after
-{TIMES}, wsgiserver's figure as a multiple of this server's (under 1 wsgiserver needs less; where the
-figure is requests per second, over 1 wsgiserver does more); under that, requests per second, or the
+{TIMES}, wsgiserver's figure as a multiple of this server's, taken round by round (under 1 wsgiserver needs less;
+where the figure is requests per second, over 1 wsgiserver does more); under that, requests per second, or the
 time in which 99 in 100 requests were answered. {DOUBTED} marks what is not to be trusted; a dash, a
 server that was left out.\
 """
 
 
-def doubt_notes(results: Results) -> list[str]:
-    """One line for each figure that is not to be trusted."""
-    return results.remarks + [f"{_name(cell)}: {'; '.join(found)}" for cell in results.cells if (found := doubts(cell))]
+def variant_rows(results: Results) -> list[list[str]]:
+    """What it makes of wsgiserver to set it otherwise: scenario, setting, both figures, the ratio, the difference."""
+    found = []
+    for cell in results.cells:
+        ours = results.cell(cell.scenario, OURS)
+        share, more = compare.ratio(cell, ours), compare.difference(cell, ours)
+        if cell.server not in VARIANTS or not ours or not share or not more:
+            continue
+        figure = BY_NAME[cell.scenario].figure
+        mark = DOUBTED if doubts(results, cell) else ""
+        found.append(
+            [
+                cell.scenario,
+                cell.server,
+                with_unit(figure, cell.value) + mark,
+                f"{TIMES} {share.value:.2f} ({share.low:.2f} to {share.high:.2f})",
+                f"{more.value:+.2f} {figure.unit} ({more.low:+.2f} to {more.high:+.2f})",
+            ]
+        )
+    return found
+
+
+VARIANT_HEAD = ("scenario", "set otherwise", "its figure", "as a multiple of wsgiserver as it comes", "more than that")
 
 
 def reason_notes(results: Results) -> list[str]:
     """One line for each cell that stays empty."""
-    return [f"{_name(cell)}: {cell.reason}" for cell in results.cells if cell.reason and not cell.runs]
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.scenario}, {cell.server}"
+    return [f"{cell.scenario}, {cell.server}: {cell.reason}" for cell in results.cells if cell.reason and not cell.runs]

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import procfs
 from .scenarios import Scenario
 
 MISSING = "wrk is not installed; get it with `apt install wrk` or from https://github.com/wg/wrk"
 SCRIPTS = Path(__file__).parent
+HELD = 600
+"""Seconds that wrk is told to ask for when it is held and let go on: longer than any round."""
+
+LATE = 60
+"""Seconds after which an answer is late then; the time in which wrk is held counts, too."""
+
+END_SECONDS = 20
 
 _COUNT = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)
 _RATE = re.compile(r"^Requests/sec:\s*([\d.]+)", re.MULTILINE)
@@ -62,8 +73,8 @@ def available() -> bool:
     return shutil.which("wrk") is not None
 
 
-def command(scenario: Scenario, url: str, seconds: int, cores: str) -> list[str]:
-    """The command line: one thread, pinned to `cores`."""
+def command(scenario: Scenario, url: str, seconds: int, cores: str, timeout: int = 0) -> list[str]:
+    """The command line: one thread, pinned to `cores`; `timeout` is how late an answer may be, 0: as wrk has it."""
     arguments = [
         "taskset",
         "--cpu-list",
@@ -73,6 +84,8 @@ def command(scenario: Scenario, url: str, seconds: int, cores: str) -> list[str]
         f"--connections={scenario.connections}",
     ]
     arguments += [f"--duration={seconds}s", "--latency"]
+    if timeout:
+        arguments.append(f"--timeout={timeout}s")
     for name, value in scenario.fields.items():
         arguments += ["--header", f"{name}: {value}"]
     if scenario.lua:
@@ -96,3 +109,55 @@ def run(scenario: Scenario, url: str, seconds: int, cores: str) -> tuple[Output,
     if done.returncode:
         raise LoadError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
     return parse(done.stdout), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+class Load:
+    """wrk, which is held and let go on as one likes; it is held once it is made, and asks nothing before `go`."""
+
+    def __init__(self, scenario: Scenario, url: str, cores: str) -> None:
+        self._command = command(scenario, url, HELD, cores, LATE)
+        self._process: subprocess.Popen[str] | None = None
+        self._meter: procfs.Meter | None = None
+
+    def go(self) -> None:
+        """Ask, for the first time or again."""
+        if self._process is None:
+            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self._meter = procfs.Meter(self._process.pid)
+        else:
+            self._process.send_signal(signal.SIGCONT)
+
+    def hold(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def end(self) -> tuple[Output, float]:
+        """Ask for an instant more, then end; the report of wrk, and the CPU seconds that it used."""
+        self.go()
+        if self._process is None or self._process.stdout is None or self._meter is None:
+            raise LoadError("wrk was not started")
+        process, until = self._process, time.monotonic() + END_SECONDS
+        # The thread that the signal happens to reach ends; the other one hears only of the next.
+        while not _has_ended(process.pid):
+            if time.monotonic() > until:
+                raise LoadError(f"wrk had not ended after {END_SECONDS} s")
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        used, said = self._meter.seconds(), self._process.stdout.read()
+        self.kill()
+        if process.returncode:
+            raise LoadError(f"wrk failed: {said.strip()}")
+        return parse(said), used
+
+    def kill(self) -> None:
+        if self._process is not None:
+            with self._process as process:
+                process.kill()
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended; its clock can be read until it is waited for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
