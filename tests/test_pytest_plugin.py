@@ -252,6 +252,45 @@ def test_an_error_that_no_test_has_seen_fails_the_one_that_caused_it(project: py
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_unseen*", "*shop.py*", "*the shop is closed*"])
 
 
+def test_an_error_that_comes_late_fails_the_test_whose_request_it_was(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+        import threading
+        from urllib.request import urlopen
+        import pytest
+
+        ended = threading.Event()
+
+        @pytest.fixture
+        def wsgi_app():
+            def mine(environ, start_response):
+                start_response("200 OK", [("Content-Length", "2")])
+                yield b"a"
+                assert ended.wait(30)
+                for _ in range(10_000):
+                    pass
+                raise RuntimeError("late")
+            return mine
+
+        @pytest.fixture
+        def end(wsgi_server):
+            yield
+            ended.set()
+
+        def test_first(wsgi_server, end):
+            assert urlopen(wsgi_server.url).read(1) == b"a"
+
+        def test_second(wsgi_server):
+            assert wsgi_server.requests == []
+        """,
+        "-W",
+        "ignore",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_first*", "*RuntimeError: late*"])
+
+
 STRICT = """
     import pytest, shop
 

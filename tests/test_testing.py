@@ -203,8 +203,10 @@ def test_it_is_not_idle_while_a_response_is_under_way(server: LiveServer) -> Non
     assert come.wait(SLOW)
     with pytest.raises(TimeoutError, match="GET /: 200 OK"):
         server.wait_idle(timeout=0)
+    assert not server.is_idle()
     go.set()
     server.wait_idle(SLOW)
+    assert server.is_idle()
     browser.join()
 
 

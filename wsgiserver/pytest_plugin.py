@@ -116,4 +116,6 @@ def wsgi_server(
     _tell(request, "WSGI requests", server.summary)
     _tell(request, "WSGI exchanges on the socket", lambda: "\n\n".join(map(str, server.exchanges)))
     yield server
+    # What the application still does is this test's, not the next one's.
+    server.is_idle(server.settings.timeout_stop)
     server.check()

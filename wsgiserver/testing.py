@@ -122,8 +122,7 @@ class LiveServer(Server):
         timeout = self.settings.timeout_stop if timeout is None else timeout
         self.ask_to_stop(timeout)
         if not self._over.wait(MOMENT):
-            with self._news:
-                self._news.wait_for(lambda: not self._under_way, timeout)
+            self.is_idle(timeout)
         super().stop(0.0)
 
     def forget(self) -> None:
@@ -168,6 +167,11 @@ class LiveServer(Server):
         """Wait until all requests that came to the application have been answered; raises as ``wait_for`` does."""
         __tracebackhide__ = True
         self._wait(lambda: not self._under_way, "the server is not idle", timeout)
+
+    def is_idle(self, timeout: float = 0.0) -> bool:
+        """Tell whether all requests are answered, or are within ``timeout`` seconds; raises nothing."""
+        with self._news:
+            return self._news.wait_for(lambda: not self._under_way, timeout)
 
     def check(self) -> None:
         """Raise the first error that nobody has seen yet, unless ``raise_errors`` is off."""
