@@ -768,12 +768,13 @@ def test_a_stopping_server_answers_with_connection_close() -> None:
     assert len(client.environs) == 1
 
 
-def test_a_stopping_server_keeps_no_connection_whose_answer_was_on_its_way() -> None:
+def test_a_connection_that_was_promised_to_be_kept_before_the_server_stops_is_idle_for_the_loop_to_close() -> None:
     client = stalled(hello)
     client.send(GET)
     client.site.stopping = True
     assert client.read() == HELLO
-    assert client.state is State.LINGERING
+    assert client.state is State.IDLE
+    assert client.connection.unasked
 
 
 # -- Lingering -----------------------------------------------------------------------------------------------------

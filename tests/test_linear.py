@@ -242,7 +242,9 @@ class Engine:
             if at == 0 or text[at - 1] == 10:
                 yield at
         elif operation is ASSERT_NOT:
-            if not any(True for _ in self._sequence(argument[1], 0, text, at)):
+            direction, inner = argument
+            start = at if direction > 0 else at - len(inner)
+            if start < 0 or not any(True for _ in self._sequence(inner, 0, text, start)):
                 yield at
         else:
             self.steps += 1

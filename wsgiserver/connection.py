@@ -19,7 +19,7 @@ from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any, Final, NamedTuple
 
-from wsgiserver.environ import head_environ, tell_decoded
+from wsgiserver.environ import make_environ, tell_decoded
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
@@ -47,8 +47,6 @@ HEAD_APPETITE: Final = 16 * 1024
 BODY_APPETITE: Final = 256 * 1024
 # Octets of a file sent in one turn, so that a quick client does not keep the others waiting.
 FILE_SHARE: Final = 4 * 1024 * 1024
-
-
 # Characters of a path that tell one route from another.
 ROUTE_LENGTH: Final = 128
 
@@ -65,7 +63,7 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_asked", "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_known", "_out", "_reader", "_received",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received",
         "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
     )  # fmt: skip
 
@@ -79,10 +77,7 @@ class Connection:
         self._base = base
         # Gives the connection back to the loop.
         self._hand_in = hand_in
-        self._reader = Reader(site.settings)
-        # The last request, and once it was repeated, what its head says of the environ.
-        self._asked: Request | None = None
-        self._known: Environ | None = None
+        self._reader = Reader(site.settings, site.recent)
         # -- the present state
         self.state = HEAD
         self.deadline = now + site.settings.timeout_head
@@ -165,13 +160,18 @@ class Connection:
     def _read_body(self, received: bytes, now: float) -> bool:
         """Put away what came of the body; True when it is whole."""
         reader = self._reader
-        reader.receive(received)
+        if received:
+            reader.receive(received)
         data = reader.read_body()
+        whole = reader.complete
         if data:
             assert self.exchange is not None
             self.exchange.body_received += len(data)
-            self._store(data)
-        if not reader.complete:
+            if whole and self._body is None and len(data) <= self.site.settings.buffer_body:
+                self._body = BytesIO(data)  # it shares the bytes, which saves a copy
+            else:
+                self._store(data)
+        if not whole:
             self.appetite = BODY_APPETITE
             self._enter(BODY, now)
             return False
@@ -232,17 +232,8 @@ class Connection:
             return
         body = self._body
         self._body = None
-        request = exchange.request
-        if request is not self._asked:
-            self._asked = request
-            self._known = None
-            environ = head_environ(self._base, request, self.stream.peer_host, self.stream.peer_port)
-        else:
-            if self._known is None:
-                self._known = head_environ(self._base, request, self.stream.peer_host, self.stream.peer_port)
-            environ = self._known.copy()
-        environ["wsgi.input"] = BytesIO() if body is None else body
-        if request.fields.chunked:
+        environ = make_environ(self._base, exchange.request, self.stream, BytesIO() if body is None else body)
+        if exchange.request.fields.chunked:
             tell_decoded(environ, exchange.body_received, self._reader.trailers)
         # When this returns, the connection may already belong to the next exchange.
         try:
@@ -281,20 +272,20 @@ class Connection:
             raise ClientGone("the client has been given up")
         try:
             sent = self._try_send(data)
-            if sent == len(data):
-                return
-            left = memoryview(data)[sent:]
-            timeout = self.site.settings.timeout_send
-            while left:
-                writable = self._wait_writable(timeout)
-                sent = self._try_send(left)
-                if not sent and not writable:
-                    raise ClientGone(f"the client read nothing for {timeout:g} seconds")
-                left = left[sent:]
+            if sent != len(data):
+                self._send_rest(memoryview(data)[sent:], self.site.settings.timeout_send)
         except ClientGone:
             # What an application that goes on all the same says next must not be taken for what is missing here.
             self._cut = self.abrupt = True
             raise
+
+    def _send_rest(self, left: memoryview, timeout: float) -> None:
+        while left:
+            writable = self._wait_writable(timeout)
+            sent = self._try_send(left)
+            if not sent and not writable:
+                raise ClientGone(f"the client read nothing for {timeout:g} seconds")
+            left = left[sent:]
 
     def _wait_writable(self, timeout: float) -> bool:
         try:
@@ -384,7 +375,7 @@ class Connection:
         if self._cut:
             self.state = CLOSED
             return False
-        if not exchange.keep_alive or self.site.stopping:
+        if not exchange.keep_alive:
             self._part(exchange, now)
             return False
         if self._reader.pending:
@@ -486,7 +477,6 @@ class Connection:
     def rest(self) -> None:
         """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
         self._reader.forget()
-        self._asked = self._known = None
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""

@@ -4,6 +4,7 @@ from typing import IO, Final
 
 from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Site
 from wsgiserver.messages import Request
+from wsgiserver.states import Stream
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.
 BLOCK_SIZE: Final = 64 * 1024
@@ -50,19 +51,30 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
     }
 
 
-def head_environ(base: Environ, request: Request, peer_host: str, peer_port: str) -> Environ:
-    """Make what a request's head says of its environ (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
+def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes]) -> Environ:
+    """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
+    known = request.environ
+    if known is None or known[1] is not base:
+        known = request.environ = (_head_environ(base, request), base)
+    environ = known[0].copy()
+    environ["REMOTE_ADDR"] = peer.peer_host
+    environ["REMOTE_PORT"] = peer.peer_port
+    environ["wsgi.input"] = body
+    return environ
+
+
+def _head_environ(base: Environ, request: Request) -> Environ:
+    """Make the part of an environ that all requests to one listener with the same head share."""
     environ = base | request.fields.variables
     environ["REQUEST_METHOD"] = request.method
     environ["PATH_INFO"] = request.path
     environ["QUERY_STRING"] = request.query
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.minor else "HTTP/1.0"
-    environ["REMOTE_ADDR"] = peer_host
-    environ["REMOTE_PORT"] = peer_port
-    environ["wsgi.input"] = None
     if request.authority is not None:
         environ["HTTP_HOST"] = request.authority
+    # Places for what differs, so that a copy need not grow.
+    environ["REMOTE_ADDR"] = environ["REMOTE_PORT"] = environ["wsgi.input"] = None
     return environ
 
 

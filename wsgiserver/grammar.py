@@ -27,11 +27,10 @@ REQUEST_LINE: Final = re.compile(f"({TOKEN.decode()}) ({TARGET.decode('latin-1')
 # RFC 9110 section 5.5:  field-value = *( VCHAR / obs-text / SP / HTAB ), its outer white space is not part of it.
 FIELD_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 FIELD_LINE: Final = re.compile(rb"(" + TOKEN + rb"):[ \t]*+(" + FIELD_VALUE + rb")")
-# All lines of a block, as text, in one call. To test each character against a set would take most of the time, so the
-# pattern only parts names and values, and the rest is seen from the block as a whole: without CONTROLS it must be two
-# characters shorter for each match, its CR and LF. Names are to be held against the grammar yet. A value that ends in
-# white space does not match.
-FIELD_LINES: Final = re.compile(r"^([^:]*+):[ \t]*+([^\r]*+)(?<![ \t])\r\n", re.MULTILINE)
+# All lines of a block, as text, in one call. To test each character of the values against a set would take most of
+# the time, so they are taken as they are, and what may not stand in them is seen from the block as a whole: without
+# CONTROLS it must be two characters shorter for each match, its CR and LF. White space behind a value does not match.
+FIELD_LINES: Final = re.compile(rf"^({TOKEN.decode()}):[ \t]*+(.*)\r(?<![ \t]\r)\n", re.MULTILINE)
 CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
 
 # What ends a line, or may not stand in one (RFC 9112 section 2.2; NUL: RFC 9110 section 5.5).

@@ -118,7 +118,6 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     try:
         variables = {_variables[name]: value for name, value in pairs}
     except KeyError:
-        pairs = _parse_lines(block, limit)
         variables = {_variable(name): value for name, value in pairs}
     if len(variables) != len(pairs) or "" in variables:
         variables = _combine(pairs, block)
@@ -129,7 +128,7 @@ def parse_fields(block: bytes, limit: int) -> Fields:
 
 
 def _parse_lines(block: bytes, limit: int) -> list[tuple[str, str]]:
-    """Do the same line by line: names that are new, white space behind a value, or the fault that there is."""
+    """Do the same line by line: there is white space behind a value, or a fault."""
     lines = block.split(b"\r\n")
     lines.pop()
     if limit:

@@ -34,6 +34,12 @@ CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
 # A buffer of more octets that is used up request by request becomes a bytearray; a head of more is not remembered.
 LONG: Final = 4096
+# How many heads are remembered beyond their connection, and of how many octets at most.
+RECENT_HEADS: Final = 64
+RECENT_HEAD_LENGTH: Final = 1024
+
+# Heads that were parsed lately. Clients of one kind send the same ones, a monitor or a load balancer above all.
+Recent = dict[bytes, tuple[bytes, Request]]
 
 
 class Limits(Protocol):
@@ -71,15 +77,17 @@ class Reader:
 
     ``receive`` what came; then ``read_head`` until it gives a request, then ``read_body`` until ``complete``; then
     the next head. After a ``BadRequest`` the reader is spent: where the next request would begin is not known.
+    ``recent`` is shared by readers with the same limits; one thread at a time may read with them.
     """
 
     __slots__ = (
         "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
-        "_quick", "_request", "_searched", "_total", "asked", "trailers",
+        "_quick", "_recent", "_request", "_searched", "_total", "asked", "trailers",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, recent: Recent | None = None) -> None:
         self._limits = limits
+        self._recent: Recent = {} if recent is None else recent
         # A head that is no longer exceeds neither limit in octets.
         self._quick = min(limits.limit_line, limits.limit_head)
         # What came and was not yet read: bytes, or a bytearray once pieces were put together.
@@ -172,6 +180,10 @@ class Reader:
         """Parse a whole head, with the empty line at its end, that is within the limits."""
         if head == self._head and self._request is not None:
             return self._request
+        if head in self._recent:
+            self._head, self._request = self._recent[head]
+            self._fields = self._request.fields
+            return self._request
         line_end = head.find(b"\r\n")
         self.asked = None
         self.asked = line = parse_request_line(head[:line_end])
@@ -185,6 +197,10 @@ class Reader:
             self._head = head
             self._request = request
             self._fields = fields
+        if len(head) <= RECENT_HEAD_LENGTH:
+            if len(self._recent) >= RECENT_HEADS:
+                self._recent.clear()
+            self._recent[head] = (head, request)
         return request
 
     def _scan_head(self) -> Request | None:

@@ -3,7 +3,7 @@
 ``http11`` makes these objects; ``environ``, ``gateway`` and ``connection`` read them. All of them are pure data.
 """
 
-from typing import Final
+from typing import Any, Final
 
 
 class BadRequest(Exception):
@@ -77,7 +77,14 @@ class Fields:
 
 
 class Request:
-    """The head of one request, parsed and checked (RFC 9112 section 3). Never changed once it is made."""
+    """The head of one request, parsed and checked (RFC 9112 section 3). Never changed once it is made.
+
+    Shared by all requests with the same head.
+    """
+
+    # What ``environ`` makes of it when it is first wanted, so that it is there when the same head comes again: the
+    # environ, and the one of the listener that it was made from.
+    environ: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def __init__(
         self,

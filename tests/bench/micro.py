@@ -8,10 +8,11 @@ import itertools
 import time
 import timeit
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from wsgiserver.connection import Connection
-from wsgiserver.environ import base_environ, head_environ, make_environ
+from wsgiserver.environ import base_environ, make_environ
 from wsgiserver.exchange import Exchange, Site
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
@@ -110,18 +111,18 @@ def main() -> None:
     request = read(BROWSER)
     assert request is not None
     heads = varied()
-    exchange = Exchange(site, request, connection, "192.0.2.1:4711", now)
-    known = head_environ(base, request, "192.0.2.1", "4711")
-    environ = make_environ(known, exchange, None, [])
+    environ = make_environ(base, request, Nowhere(), BytesIO())
+
+    def answer() -> None:
+        connection.exchange = exchange = Exchange(site, request, connection, "192.0.2.1:4711", now)
+        run(hello, environ, exchange)
+        handed.pop().flush(now)
+
     parts: dict[str, Callable[[], object]] = {
         "read a head that is known": lambda: read(BROWSER),
         "read a head that differs": lambda: read(next(heads)),
-        "environ": lambda: make_environ(known, exchange, None, []),
-        "gateway and exchange": lambda: (
-            run(hello, environ, Exchange(site, request, connection, "192.0.2.1:4711", now)),
-            handed.pop(),
-            setattr(connection, "_out", b""),
-        ),
+        "environ": lambda: make_environ(base, request, Nowhere(), BytesIO()),
+        "gateway and exchange": answer,
         "all of it: hello": lambda: whole(HELLO),
         "all of it: browser": lambda: whole(BROWSER),
         "all of it: varied": lambda: whole(next(heads)),
