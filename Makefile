@@ -11,10 +11,11 @@ WORKERS ?= auto
 OTHER_PYTHONS ?= 3.12 3.13
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-others test-all lint format types docs check fuzz stress bench bench-report bench-micro clean
+.PHONY: help run test test-others test-all lint format types docs check fuzz stress clean
+.PHONY: bench bench-profile bench-report bench-all bench-micro
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed-run  ## serve the Hello World page; APP=apps.hello:app serves another, ARGS='--threads 4' adds options
 	@$(BIN)/wsgiserver $(APP) $(ARGS)
@@ -61,8 +62,16 @@ stress: $(VENV)/.installed-test  ## random exchanges of every kind, each answer 
 bench: $(VENV)/.installed-bench  ## compare with other servers (needs wrk); ARGS='--scenarios hello,flask --rounds 3'
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-report: $(VENV)/.installed-bench  ## write the last comparison into the documentation
+bench-profile: $(VENV)/.installed-bench  ## take one request apart: time by modules, system calls (needs wrk and strace)
+	@$(BIN)/python -m tests.bench profile $(ARGS)
+
+bench-report: $(VENV)/.installed-bench  ## write the last comparison and profile into the documentation
 	@$(BIN)/python -m tests.bench report $(ARGS)
+
+bench-all: $(VENV)/.installed-bench  ## all three with every scenario and server, in about an hour; ARGS='--rounds 20'
+	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.bench profile
+	@$(BIN)/python -m tests.bench report
 
 bench-micro: $(VENV)/.installed-test  ## time the path of a request inside one process
 	@$(BIN)/python -m tests.bench.micro

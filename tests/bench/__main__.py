@@ -38,14 +38,14 @@ def parser() -> argparse.ArgumentParser:
     main.add_argument("--list", action="store_true", help="tell the scenarios and the servers, and end")
     main.add_argument("--scenarios", metavar="A,B", help="only these (default: all)")
     main.add_argument("--servers", metavar="A,B", help="only these (default: all that are installed)")
-    main.add_argument("--rounds", metavar="N", type=_count, default=12, help="in which the servers take turns (12)")
+    main.add_argument("--rounds", metavar="N", type=_count, default=9, help="in which the servers take turns (9)")
     main.add_argument("--seconds", metavar="N", type=_count, default=1, help="how long wrk asks in a round (1)")
     main.add_argument(
         "--renew",
         metavar="N",
         type=_count,
-        default=4,
-        help="start the servers anew after so many rounds: how a process lies in memory makes it quicker or slower (4)",
+        default=3,
+        help="start the servers anew after so many rounds: how a process lies in memory makes it quicker or slower (3)",
     )
     _add_common(main)
     main.add_argument("--output", metavar="FILE", type=Path, default=RESULTS, help=f"JSON ({RESULTS})")

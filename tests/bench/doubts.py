@@ -61,20 +61,20 @@ def _too_wide(results: Results, cell: Cell) -> list[str]:
 def _disturbed(runs: Sequence[Run]) -> list[str]:
     """What was not as it must be, in more rounds than the median does not mind."""
     rules: tuple[tuple[Callable[[Run], float], float, str], ...] = (
-        (lambda run: run.elsewhere, MOST_ELSEWHERE, "other processes used up to {most:.0%} of a core"),
-        (lambda run: run.beside, MOST_BESIDE, "servers that were to rest used up to {most:.0%} of a core"),
-        (lambda run: run.stolen, MOST_STOLEN, "the host took up to {most:.0%} of a core"),
+        (lambda run: run.elsewhere, MOST_ELSEWHERE, "other processes used up to {most} of a core"),
+        (lambda run: run.beside, MOST_BESIDE, "servers that were to rest used up to {most} of a core"),
+        (lambda run: run.stolen, MOST_STOLEN, "the host took up to {most} of a core"),
         (
             lambda run: run.generator,
             GENERATOR_LIMIT,
-            "wrk was at its own limit ({most:.0%} of a core), so that the server could have done more",
+            "the server waited for wrk, which was at its own limit, {most} of a core",
         ),
     )
     found = []
     for share, limit, sentence in rules:
         over = [share(run) for run in runs if share(run) > limit]
         if len(over) > MOST_DISTURBED * len(runs):
-            found.append(sentence.format(most=max(over)) + f" in {len(over)} of {len(runs)} rounds")
+            found.append(sentence.format(most=f"{max(over):.0%}") + f", in {len(over)} of {len(runs)} rounds")
     return found
 
 

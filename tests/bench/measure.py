@@ -114,7 +114,8 @@ def _load(bench: Bench, scenario: Scenario, process: Running, resting: Sequence[
     """Let wrk ask, and read the clocks before and after."""
     logged = process.output.stat().st_size
     before = Clocks.read(process, resting)
-    output, generator = wrk.run(scenario, url(process, scenario), bench.seconds, bench.load_cores(scenario))
+    seconds = bench.seconds * scenario.length
+    output, generator = wrk.run(scenario, url(process, scenario), seconds, bench.load_cores(scenario))
     passed = Clocks.read(process, resting) - before
     process.check_alive()
     if not output.requests and scenario.figure is Figure.CPU:

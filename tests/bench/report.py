@@ -11,21 +11,27 @@ from . import doubts, goals, table, wrk
 from .anatomy import CONNECTIONS, Anatomy
 from .process import ROOT, command, launch_for
 from .results import Results
-from .scenarios import SCENARIOS, Figure, Scenario
+from .scenarios import SCENARIOS, Scenario
 from .servers import SERVERS, VARIANTS
 
 BEGIN = "<!-- measured: begin (written by python -m tests.bench report; do not edit) -->"
 END = "<!-- measured: end -->"
 METHOD = """\
-For each scenario there were {rounds} rounds of {seconds} s (three for memory), the servers on core {server_core}, wrk
-on core {load_core}; after every {renew} rounds all servers were started anew, and had load for {warm_up} s that did not
-count.\
+For each scenario there were {rounds} rounds (three for memory) of {seconds} s, in slices of {slice} s,
+the servers on core {server_core}, wrk on core {load_core}. After every {renew} rounds all servers were started
+anew, and had load for {warm_up} s that did not count.\
 """
 PORT = 8000
 """In the commands that are shown; the benchmark takes a free one."""
 
 MOST_APART = 0.10
 """How far the share of the kernel may be one thing by its own count and another by the samples."""
+
+OTHERWISE = "## wsgiserver set otherwise"
+ONE_REQUEST = "## One request, taken apart"
+"""What people wrote refers to these two, so they are there also when there is nothing to tell."""
+
+NOT_MEASURED = "Not measured."
 
 NEW_PAGE = f"# Performance\n\n{BEGIN}\n{END}\n"
 
@@ -42,7 +48,8 @@ def write(results: Results, taken: Anatomy | None, page: Path, command: str) -> 
     drawn = charts.write(results, page.with_suffix(""))
     bars = charts.anatomy(taken, page.with_suffix("")) if taken else None
     text = page.read_text() if page.exists() else NEW_PAGE
-    parts = [*measured(results, drawn, page.parent), *(_anatomy(taken, bars, page.parent) if taken and bars else [])]
+    apart = _anatomy(taken, bars, page.parent) if taken and bars else [ONE_REQUEST, NOT_MEASURED]
+    parts = [*measured(results, drawn, page.parent), *apart]
     parts.append(_method(results, [results.command, *([taken.command] if taken else []), command]))
     page.write_text(replace_measured(text, "\n\n".join(part for part in parts if part)))
     return [page, *drawn.values(), *([bars] if bars else [])]
@@ -66,7 +73,8 @@ def measured(results: Results, drawn: dict[str, Path], folder: Path) -> list[str
         _listed("### Not to be trusted", doubts.notes(results)),
         _listed("### Left out", table.reason_notes(results)),
         *images,
-        _table("## wsgiserver set otherwise", table.VARIANT_HEAD, table.variant_rows(results)),
+        OTHERWISE,
+        _table("", table.VARIANT_HEAD, map(_variant, table.variant_rows(results))).strip() or NOT_MEASURED,
         _goals(results),
     ]
 
@@ -83,6 +91,11 @@ def _table(title: str, head: Sequence[str], lines: Iterable[Sequence[object]]) -
 
 def _code(*lines: str, language: str = "shell") -> str:
     return "\n".join([f"```{language}", *lines, "```"])
+
+
+def _variant(row: Sequence[str]) -> Sequence[str]:
+    scenario, name, *figures = row
+    return (f"`{scenario}`", f"`{name}`", *figures)
 
 
 # -- the goals -------------------------------------------------------------------------------------------------------
@@ -103,8 +116,10 @@ def _goals(results: Results) -> str:
 def _goal(verdict: goals.Verdict) -> Sequence[str]:
     goal = verdict.goal
     what = verdict.unit if goal.of == "value" else f"{goal.of}, {verdict.unit}"
+    if goal.variant:
+        what = what.replace(goal.variant, f"`{goal.variant}`")
     met = verdict.word if verdict.met else f"**{verdict.word}**"
-    return (goal.scenario, what, goal.text, goals.number(verdict.reached.value), verdict.span, met)
+    return (f"`{goal.scenario}`", what, goal.text, goals.number(verdict.reached.value), verdict.span, met)
 
 
 # -- one request -----------------------------------------------------------------------------------------------------
@@ -145,7 +160,7 @@ def _anatomy(taken: Anatomy, bars: Path, folder: Path) -> list[str]:
     trust = "**Not to be trusted**: the two shares of the kernel lie too far apart." if apart else ""
     calls = [(f"`{name}`", one, many) for name, one, many in _calls(taken)]
     return [
-        "## One request, taken apart",
+        ONE_REQUEST,
         about,
         trust,
         f"![{title}]({bars.relative_to(folder)})",
@@ -178,12 +193,14 @@ def _method(results: Results, commands: Sequence[str]) -> str:
     return "\n\n".join(
         [
             "## To repeat it",
-            METHOD.format_map({"renew": 1} | results.settings),
+            METHOD.format_map({"renew": 1, "slice": results.settings["seconds"]} | results.settings),
             _code("pip install -e '.[test,bench]'", *commands),
             _table("### The machine and the versions", ("what", "which"), machine),
             _table("### The scenarios", ("name", "what"), [(f"`{each.name}`", each.title) for each in scenarios]),
             _table(
-                "### The servers", ("server", "settings"), [(each.name, each.settings) for each in servers + variants]
+                "### The servers",
+                ("server", "settings"),
+                [(f"`{each.name}`", each.settings) for each in servers + variants],
             ),
             "### The commands\n\nHow each server is started, for `hello`:",
             _code(*(_start(results, server.name) for server in servers)),
@@ -206,8 +223,8 @@ def _load(results: Results, scenario: Scenario) -> str:
     core = str(results.settings["load_core"])
     cores = f"{results.settings['server_core']},{core}" if scenario.both_cores else core
     url = f"http://127.0.0.1:{PORT}{scenario.path}"
-    if scenario.figure is Figure.CPU:
+    if scenario.sliced:
         words = wrk.command(scenario, url, wrk.HELD, cores, wrk.LATE)
     else:
-        words = wrk.command(scenario, url, results.settings["seconds"], cores)
+        words = wrk.command(scenario, url, results.settings["seconds"] * scenario.length, cores)
     return shlex.join(words).replace(f"{ROOT}/", "")

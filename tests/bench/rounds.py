@@ -19,7 +19,7 @@ from .measure import Bench
 from .process import Running, ServerError
 from .progress import Progress
 from .results import Cell, Results, Run
-from .scenarios import Figure, Scenario
+from .scenarios import Scenario
 from .servers import OURS, VARIANTS, Server
 
 STEADY_ROUNDS = 3
@@ -77,6 +77,7 @@ def blank(plan: Plan) -> Results:
             "rounds": plan.rounds,
             "renew": plan.renew,
             "seconds": plan.seconds,
+            "slice": slices.SLICE,
             "warm_up": plan.warm_up,
             "server_core": plan.server_core,
             "load_core": plan.load_core,
@@ -140,7 +141,7 @@ class _Rounds:
             with ExitStack() as stack:
                 alive = self._start(stack)
                 for turn in life:
-                    if self._scenario.figure is Figure.CPU:
+                    if self._scenario.sliced:
                         self._sliced(turn, alive)
                     else:
                         self._in_turn(turn, alive)
@@ -166,7 +167,7 @@ class _Rounds:
             self._note(turn, name, outcome)
 
     def _in_turn(self, turn: int, alive: dict[str, Running]) -> None:
-        """One server after the other, for what is told by the times of wrk: a wrk that is held would spoil them."""
+        """One server after the other."""
         for name in self._order(turn):
             self._progress.step(f"{self._what(turn)} · {name}")
             if not self._cells[name].reason:

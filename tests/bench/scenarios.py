@@ -52,6 +52,8 @@ class Scenario:
     connections: int = 32
     length: int = 1
     """How many times as long as others it is measured, so that what is under way at the end, uncounted, is little."""
+    in_turn: bool = False
+    """Each server has its time at once, though CPU time is measured: so much is under way that it would never rest."""
     threads: int = 0
     """How many threads each server that has threads is given; 0: as many as it takes by itself."""
     both_cores: bool = False
@@ -63,6 +65,11 @@ class Scenario:
     variants: tuple[str, ...] = ()
     """What is measured beside: wsgiserver itself, set otherwise."""
     figure: Figure = Figure.CPU
+
+    @property
+    def sliced(self) -> bool:
+        """Whether all servers are asked slice by slice. Where the times that wrk tells count, that would spoil them."""
+        return self.figure is Figure.CPU and not self.in_turn
 
     @property
     def lua(self) -> str:
@@ -115,7 +122,15 @@ SCENARIOS = (
     Scenario(name="echo", title="a POST of 1 KB, sent back", application="echo", post=KB, body=b"x" * KB),
     Scenario(name="big", title="a body of 100 KB", application="big", body=applications.BIG),
     Scenario(name="file", title="1 MB by wsgi.file_wrapper", application="file", body=FILE, length=2),
-    Scenario(name="upload", title="a POST of 4 MB", application="upload", post=4 * MB, body=b"%d" % (4 * MB), length=4),
+    Scenario(
+        name="upload",
+        title="a POST of 4 MB",
+        application="upload",
+        post=4 * MB,
+        body=b"%d" % (4 * MB),
+        length=4,
+        in_turn=True,
+    ),
     Scenario(
         name="stream",
         title="20 chunks of 1 KB from a generator",

@@ -20,7 +20,8 @@ from .results import Run
 from .scenarios import Scenario
 from .wrk import Load, LoadError
 
-SLICE = 0.05
+SLICE = 0.1
+"""Seconds; in shorter ones, the caches that a server finds cold after its rest would count for more."""
 LONGEST_REST = 0.3
 """Seconds that a server is given at most to be through with what wrk has left when it is held."""
 
@@ -71,7 +72,7 @@ class Part:
             value=self.server / output.requests * 1e6,
             rate=output.requests / (self._active + passed),
             generator=self.generator / (self._asked + passed),
-            beside=self.beside / self._asked,
+            beside=self.beside / self._active,
             socket_errors=output.socket_errors,
             status_errors=output.status_errors,
             remark=measure.lacking(self.process, logged, output.requests),
