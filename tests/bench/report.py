@@ -106,7 +106,8 @@ def _goals(results: Results) -> str:
     parts = (
         "## The goals",
         "What the project has set itself. *Between* is where the true figure lies with 95 % certainty; a question mark "
-        "says that the limit lies there too, so that more rounds might tell otherwise.",
+        "says that the limit lies there too, so that more rounds might tell otherwise. (Fewer than six rounds are less "
+        "certain than that.)",
         _table("", head, map(_goal, goals.verdicts(results))).strip(),
         _table("### The better goal", head, map(_goal, goals.verdicts(results, goals.BETTER_GOALS))),
     )
