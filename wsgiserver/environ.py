@@ -53,10 +53,13 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
 
 def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes]) -> Environ:
     """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
-    known = request.environ
-    if known is None or known[1] is not base:
-        known = request.environ = (_head_environ(base, request), base)
-    environ = known[0].copy()
+    if request.repeated:
+        known = request.environ
+        if known is None or known[1] is not base:
+            known = request.environ = (_head_environ(base, request), base)
+        environ = known[0].copy()
+    else:
+        environ = _head_environ(base, request)
     environ["REMOTE_ADDR"] = peer.peer_host
     environ["REMOTE_PORT"] = peer.peer_port
     environ["wsgi.input"] = body

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from wsgiserver.http11 import Recent
+from wsgiserver.http11 import RecentHeads
 from wsgiserver.messages import BadResponse, Request
 from wsgiserver.responses import (
     CHUNKED,
@@ -91,7 +91,7 @@ class Site:
         # Names of headers that were left out of a response, so that each is warned of once.
         self.warned: set[str] = set()
         # Heads that came lately; the loop's leader reads with it.
-        self.recent: Recent = {}
+        self.recent = RecentHeads()
         # The server has closed everything; whoever still runs an exchange runs it for nobody.
         self.closed = False
         self.stamps = (b"", b"", b"", b"")

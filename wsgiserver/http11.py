@@ -34,12 +34,40 @@ CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
 # A buffer of more octets that is used up request by request becomes a bytearray; a head of more is not remembered.
 LONG: Final = 4096
-# How many heads are remembered beyond their connection, and of how many octets at most.
-RECENT_HEADS: Final = 64
-RECENT_HEAD_LENGTH: Final = 1024
 
-# Heads that were parsed lately. Clients of one kind send the same ones, a monitor or a load balancer above all.
-Recent = dict[bytes, tuple[bytes, Request]]
+
+class RecentHeads:
+    """Heads that came lately, and more than once, on any connection of a server; one thread at a time uses it.
+
+    Clients of one kind send the same heads, a monitor or a load balancer above all. Of what came once only the hash is
+    kept: most of that never comes again.
+    """
+
+    HEADS: Final = 64
+    LENGTH: Final = 1024
+    HASHES: Final = 256
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[bytes, Request]] = {}
+        self._once: set[int] = set()
+
+    def get(self, head: bytes) -> tuple[bytes, Request] | None:
+        """Give a head and its request, or None; the bytes are those that all share."""
+        return self._heads.get(head)
+
+    def note(self, head: bytes, request: Request) -> None:
+        """Note that a head came that is not here."""
+        if len(head) > self.LENGTH:
+            return
+        if hash(head) not in self._once:
+            if len(self._once) >= self.HASHES:
+                self._once.clear()
+            self._once.add(hash(head))
+            return
+        if len(self._heads) >= self.HEADS:
+            self._heads.clear()
+        request.repeated = True
+        self._heads[head] = (head, request)
 
 
 class Limits(Protocol):
@@ -85,9 +113,9 @@ class Reader:
         "_quick", "_recent", "_request", "_searched", "_total", "asked", "trailers",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, recent: Recent | None = None) -> None:
+    def __init__(self, limits: Limits, recent: RecentHeads | None = None) -> None:
         self._limits = limits
-        self._recent: Recent = {} if recent is None else recent
+        self._recent = RecentHeads() if recent is None else recent
         # A head that is no longer exceeds neither limit in octets.
         self._quick = min(limits.limit_line, limits.limit_head)
         # What came and was not yet read: bytes, or a bytearray once pieces were put together.
@@ -162,6 +190,7 @@ class Reader:
                 # The same head once more and nothing behind it, as a client sends that repeats itself.
                 self._buffer = b""
                 request = self._request
+                request.repeated = True
                 return request if not request.fields.has_body else self._begin_body(request)
             end = buffer.find(b"\r\n\r\n") + 4
             if 4 < end <= self._quick and buffer[0] != 13:
@@ -178,11 +207,14 @@ class Reader:
 
     def _parse(self, head: bytes) -> Request:
         """Parse a whole head, with the empty line at its end, that is within the limits."""
-        if head == self._head and self._request is not None:
-            return self._request
-        if head in self._recent:
-            self._head, self._request = self._recent[head]
-            self._fields = self._request.fields
+        if self._request is None:
+            # The first head of a connection; with a later one that differs, a client shows that it repeats nothing.
+            known = self._recent.get(head)
+            if known is not None:
+                self._head, self._request = known
+                self._fields = self._request.fields
+                return self._request
+        elif head == self._head:
             return self._request
         line_end = head.find(b"\r\n")
         self.asked = None
@@ -193,14 +225,12 @@ class Reader:
             fields = parse_fields(block, self._limits.limit_fields)
         request = Request(*line, fields)
         check_head(request)
+        if self._request is None:
+            self._recent.note(head, request)
         if len(head) <= LONG:
             self._head = head
             self._request = request
             self._fields = fields
-        if len(head) <= RECENT_HEAD_LENGTH:
-            if len(self._recent) >= RECENT_HEADS:
-                self._recent.clear()
-            self._recent[head] = (head, request)
         return request
 
     def _scan_head(self) -> Request | None:

@@ -82,8 +82,9 @@ class Request:
     Shared by all requests with the same head.
     """
 
-    # What ``environ`` makes of it when it is first wanted, so that it is there when the same head comes again: the
-    # environ, and the one of the listener that it was made from.
+    # The same head came before.
+    repeated = False
+    # What ``environ`` makes of a head that is repeated: an environ, and the one of the listener that it was made from.
     environ: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def __init__(
