@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from wsgiserver.baton import MOST_DOUBT, MOST_ROUTES, Baton, Task, _Worker
+from wsgiserver.baton import CROWD, MOST_DOUBT, MOST_ROUTES, Baton, Task, _Worker
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
 
@@ -223,6 +223,7 @@ def shared(name: str) -> Any:
 class StagedBaton(Baton):
     _worker: Any = StagedWorker
     _calls, _asleep, _over = shared("_calls"), shared("_asleep"), shared("_over")
+    share_beside = 0.0
 
     def __init__(self, stage: Stage, turn: Callable[[], bool], threads: int, **options: Any) -> None:
         self.stage = stage
@@ -245,6 +246,10 @@ class StagedBaton(Baton):
     def _computed(self) -> float:
         """No time of the processor's passes on stage: who blocks there sleeps."""
         return 0.0
+
+    def _computed_beside(self) -> float:
+        """Let the others have this share of the time."""
+        return self.share_beside * self.stage.now
 
     def _watch(self) -> None:
         self.stage.perform("watch", super()._watch)
@@ -496,7 +501,38 @@ def test_the_loop_goes_on_without_a_call_that_blocks() -> None:
     play.perform()
     assert play.answered == ["quick", "next", "slow"]
     assert [work.by for work in play.all] == ["t-1", "t-1", "t-2"]
+    assert play.crowds == []
+
+
+def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
+    play = Play(Usual(), [Work("computes"), *(Work(str(number)) for number in range(3))])
+    play.all[0].until = lambda: play.crowds == [True]
+    play.baton.share_beside = 1.0
+    play.perform()
     assert play.crowds == [True, False]
+
+
+@pytest.mark.parametrize(("share", "crowds"), [(1.0, [True, False]), (0.5, []), (0.0, [])])
+def test_a_crowd_is_who_has_most_of_a_tick_and_ends_some_time_after_that(share: float, crowds: list[bool]) -> None:
+    """The first 100 ticks somebody beside the leader has this share of the processor's time, then nobody."""
+    told: list[bool] = []
+    baton = Baton(lambda: False, 4, crowded=told.append)
+    now = beside = 0.0
+
+    def pause(seconds: float) -> None:
+        nonlocal now, beside
+        now += seconds
+        beside += seconds * share
+
+    baton._clock, baton._pause, baton._computed_beside = lambda: now, pause, lambda: beside  # type: ignore[method-assign]
+    baton.busy = 1
+    for _ in range(100):
+        baton._tick(baton.tick)
+    assert told == crowds[:1]
+    share = 0.0
+    while now < 1.0 + CROWD:
+        baton._tick(baton.tick)
+    assert told == crowds
 
 
 def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:

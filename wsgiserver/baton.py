@@ -54,6 +54,12 @@ MOST_ROUTES = 512
 # a second; the ticking takes 3 % of a core. A call that computes has its whole tick as ever.
 CLOSER = 8
 ALERT = 4000
+# When threads beside the leader have had so much of the time of a tick, there is a crowd, for so many seconds at least:
+# one of them computes, and gives the GIL away only when it must. Many that sleep and answer have less of it.
+CROWDED = 0.75
+CROWD = 1.0
+# A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
+LATE = 0.001
 
 
 class Task(Protocol):
@@ -104,8 +110,9 @@ class Baton:
     - ``threads``: how many tasks may run at once. With 1, the leader runs them all, always on the same thread.
     - ``tick``: seconds that a call may take before the loop goes on without it.
     - ``rest``: seconds without work after which a worker ends.
-    - ``crowded``: called with True when the first worker gets a task, and False when the last is done; in order, never
-      twice at once. It must be quick, not raise, and not use the baton.
+    - ``crowded``: called with True when a worker is seen to compute, which keeps the GIL from the leader, and False
+      when that is over, or the last worker is done; in turn, never twice at once. It must be quick, not raise, and not
+      use the baton.
     - ``name``: begins the names of the threads.
     """
 
@@ -137,7 +144,11 @@ class Baton:
         self._crew: list[Thread] = []
         self._numbers = count(1)
         self._over = False
+        self._crowd = False
         # The watch's.
+        self._crowd_ends = 0.0
+        # When it last looked for a crowd: who led, and what the others had computed.
+        self._look: tuple[_Worker | None, float, float] = (None, 0.0, 0.0)
         self._asleep = False
         self._alarm = Event()
         self._pause, self._clock = sleep, monotonic
@@ -236,9 +247,12 @@ class Baton:
 
     def _employ(self, worker: _Worker, job: Task | _Order) -> None:
         self.busy += 1
-        if self.busy == 1:
-            self.crowded(True)
         worker.give(job)
+
+    def _set_crowd(self, crowd: bool) -> None:
+        if crowd is not self._crowd:
+            self._crowd = crowd
+            self.crowded(crowd)
 
     def _spare(self) -> _Worker | None:
         if self._idle:
@@ -305,7 +319,7 @@ class Baton:
                 return self._waiting.popleft()
             self.busy -= 1
             if self.busy == 0:
-                self.crowded(False)
+                self._set_crowd(False)
             if self._over:
                 return _Order.END
             self._idle.append(me)
@@ -320,13 +334,33 @@ class Baton:
             return time.clock_gettime(leader.clock)  # type: ignore[arg-type,union-attr]
         return monotonic()
 
+    def _computed_beside(self) -> float:
+        """Seconds of processor time that other threads than the leader have had, those of the application too."""
+        return time.process_time() - self._computed()
+
+    def _tick(self, seconds: float) -> bool:
+        """Let so many seconds pass, and look for a crowd; return whether they passed in about that time."""
+        began = self._clock()
+        self._pause(seconds)
+        now = self._clock()
+        leader, since, beside = self._look
+        if leader is not self._leader or now - since >= self.tick:
+            self._look = (self._leader, now, self._computed_beside())
+            if leader is self._leader and self._look[2] - beside > CROWDED * (now - since):
+                self._crowd_ends = now + CROWD
+        if self._crowd is not (now < self._crowd_ends):
+            with self._lock:
+                self._set_crowd(self.busy > 0 and now < self._crowd_ends)
+        return now - began - seconds < LATE
+
     def _watch(self) -> None:
         """Tick while there are calls, and hand the loop on when one has been running for a whole tick."""
         seen = self._calls
         alert = looks = 0
         computed = 0.0
+        in_time = True
         while not self._over:
-            self._pause(self.tick / CLOSER if alert else self.tick)
+            before_in_time, in_time = in_time, self._tick(self.tick / CLOSER if alert else self.tick)
             before, seen = seen, self._calls
             if alert:
                 alert -= 1
@@ -337,13 +371,15 @@ class Baton:
             if seen != before:
                 continue
             if not self._baton.locked():
+                if before_in_time and not in_time:
+                    continue  # perhaps the whole machine stood still; who blocks or computes does so for another tick
                 with self._lock:
                     self._hand_on(seen)
                 alert = ALERT
                 continue
             self._alarm.clear()
             self._asleep = True
-            self._pause(self.tick)
+            self._tick(self.tick)
             if self._baton.locked() and not self._over:
                 self._alarm.wait()
             self._asleep = False
