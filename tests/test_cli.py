@@ -16,8 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wsgiserver.cli import UsageError, banner, coloured, complete, config, main, parse
+from wsgiserver.cli import _FLAGS, _usage_error, banner, coloured, command, complete, config, main, parse, parse_plainly
 from wsgiserver.settings import BY_NAME, OPTIONS, Settings, from_table, resolve
 from wsgiserver.version import __version__
 
@@ -66,6 +68,23 @@ def test_bind_may_be_repeated() -> None:
     assert parse(["-b", ":1", "--bind", "[::1]:2", "-bunix:x"]) == {"bind": [":1", "[::1]:2", "unix:x"]}
 
 
+WORDS = [*_FLAGS, "--bind=:1", "--threads=", "--quiet=yes", "-b:1", "-qb", "--help", "--", "-", "--thread", "a:b", "4"]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=5))
+def test_a_plain_command_line_is_read_as_typer_reads_it(typed: list[str]) -> None:
+    plain = parse_plainly(typed)
+    if plain is not None:
+        assert plain == command().main(typed, prog_name="wsgiserver", standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    "typed", [[], ["a:b"], ["a:b", "-b", ":1", "--bind=:2", "--threads", "4", "-q", "--no-strict"]]
+)
+def test_what_people_type_every_day_is_plain(typed: list[str]) -> None:
+    assert parse_plainly(typed) is not None
+
+
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.name != "app"], ids=lambda each: each.name)
 def test_each_setting_has_its_option(option: Any) -> None:
     if isinstance(option.default, bool):
@@ -80,7 +99,7 @@ def test_each_setting_has_its_option(option: Any) -> None:
     "typed", [["--nonsense"], ["-x"], ["one", "two"], ["--threads"], ["--quiet=yes"], ["one", "two", "--threads", "4"]]
 )
 def test_a_wrong_command_line_is_a_usage_error(typed: list[str]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(_usage_error()):
         parse(typed)
 
 
@@ -533,10 +552,10 @@ def read_until(terminal: Any, end: bytes) -> bytes:
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--print-config"], ["nowhere:app"]])
 def test_a_start_imports_neither_rich_nor_pydantic(arguments: list[str]) -> None:
-    """Typer imports them for its help and its own conversions; they take longer than all the rest."""
+    """Typer imports them for its help and its own conversions; a plain command line does without typer too."""
     code = "import sys; from wsgiserver.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    assert "typer" in ended.stderr.split()
+    assert ("typer" in ended.stderr.split()) is arguments[0].startswith("-")
     assert not {"rich", "pydantic"} & set(ended.stderr.split())
 
 

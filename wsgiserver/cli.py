@@ -1,6 +1,7 @@
 """Takes a command line; finds the settings and the application, and gives both to `server`, which serves.
 
-The options are not written here: they are made from the declarations in `settings`.
+The options are not written here: they are made from the declarations in `settings`. Typer reads them, explains what is
+wrong, helps and completes; but it takes as long to import as the whole server, so a plain command line does without it.
 """
 
 import inspect
@@ -8,9 +9,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
-
-import typer
-from typer.core import TyperCommand
 
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError
@@ -31,10 +29,6 @@ from wsgiserver.settings import (
 )
 from wsgiserver.version import __version__
 
-# What a wrong command line raises. Newer typers carry a click of their own, whose classes are not those of the
-# package click; what BadParameter derives from is the right one with all of them.
-UsageError: Any = typer.BadParameter.__mro__[1]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit status: 0 when it did what it was told, 2 for bad input."""
@@ -45,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error), error.__cause__)
     except (BadSetting, AddressError, BindError) as error:
         return _refuse(str(error))
-    except UsageError as error:
+    except _usage_error() as error:
         message = error.format_message().rstrip(".")
         return _refuse(f"{message[:1].lower()}{message[1:]}; see wsgiserver --help")
     except BrokenPipeError:
@@ -54,6 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
         return 130
+
+
+def _usage_error() -> Any:
+    """Give what a wrong command line raises; asked only when something was raised.
+
+    Newer typers carry a click of their own, whose classes are not those of the package click; what BadParameter derives
+    from is the right one with all of them.
+    """
+    import typer
+
+    return typer.BadParameter.__mro__[1]
 
 
 def _refuse(message: str, cause: BaseException | None = None) -> int:
@@ -142,14 +147,49 @@ def _quoted(text: str) -> str:
 def parse(arguments: Sequence[str] | None = None) -> dict[str, Any] | int:
     """Read the command line: what was given, by name; a status when that was all, as after --help.
 
-    The values are what was typed: texts, lists of them, and booleans. Raises `UsageError`.
+    The values are what was typed: texts, lists of them, and booleans. Raises what `_usage_error` gives.
     """
+    given = parse_plainly(sys.argv[1:] if arguments is None else arguments)
+    if given is not None:
+        return given
     result = command().main(arguments, prog_name="wsgiserver", standalone_mode=False)
     return result if isinstance(result, dict) else int(result or 0)
 
 
+def parse_plainly(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Read a command line that is plain beyond doubt; None is for typer to say what it means, or what is wrong."""
+    if "_WSGISERVER_COMPLETE" in os.environ:  # the shell asks, by way of click, what the line may go on with
+        return None
+    given: dict[str, Any] = {}
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        option = _FLAGS.get(flag)
+        if option is None:
+            if word.startswith("-") or not word or "app" in given:
+                return None
+            given["app"] = word
+        elif option.kind is SWITCH:
+            if equals:
+                return None
+            given[option.name] = not flag.startswith("--no-")
+        else:
+            value = value if equals else next(words, "-")
+            if value.startswith("-") or (equals and not flag.startswith("--")):
+                return None
+            given[option.name] = [*given.get(option.name, ()), value] if option.kind is ADDRESSES else value
+    return given
+
+
+# The options by what is typed for them.
+_FLAGS = {flag: option for option in OPTIONS for flag in (option.flag, option.short) if flag != "APP" and flag}
+_FLAGS |= {f"--no-{option.key}": option for option in OPTIONS if option.kind is SWITCH}
+
+
 def command() -> Any:
     """Make the typer command from the declared settings."""
+    import typer
+
     parameters = [_argument(option) if option.kind is APPLICATION else _option(option) for option in OPTIONS]
     parameters.append(_question("version", "Print the version."))
     parameters.append(_question("print_config", "Print every setting and where it comes from."))
@@ -158,7 +198,7 @@ def command() -> Any:
 
     signature.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     application = typer.Typer(pretty_exceptions_enable=False)
-    application.command("wsgiserver", cls=_Command, help=HELP)(signature)
+    application.command("wsgiserver", cls=_command_class(), help=HELP)(signature)
     return typer.main.get_command(application)
 
 
@@ -169,27 +209,34 @@ HELP = (
 )
 
 
-class _Command(TyperCommand):
-    """A command that is what was typed, and leaves its meaning to `settings`.
+def _command_class() -> Any:
+    from typer.core import TyperCommand
 
-    Typer's own conversion would import pydantic, half of the time that the command takes to start, and mix
-    what was given with the defaults.
-    """
+    class Command(TyperCommand):
+        """A command that is what was typed, and leaves its meaning to `settings`.
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        typed, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
-        names = {param.name for param in self.params if param.expose_value}
-        if rest or ctx.resilient_parsing or not typed.keys() <= names:
-            return super().parse_args(ctx, args)  # too many arguments, completion, --help
-        # Some versions have an object of their own for what was not given.
-        ctx.params = {name: value for name, value in typed.items() if isinstance(value, str | bool | list)}
-        return rest
+        Typer's own conversion would import pydantic, half of the time that the command takes to start, and mix
+        what was given with the defaults.
+        """
 
-    def invoke(self, ctx: Any) -> Any:
-        return ctx.params
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            typed, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+            names = {param.name for param in self.params if param.expose_value}
+            if rest or ctx.resilient_parsing or not typed.keys() <= names:
+                return super().parse_args(ctx, args)  # too many arguments, completion, --help
+            # Some versions have an object of their own for what was not given.
+            ctx.params = {name: value for name, value in typed.items() if isinstance(value, str | bool | list)}
+            return rest
+
+        def invoke(self, ctx: Any) -> Any:
+            return ctx.params
+
+    return Command
 
 
 def _argument(option: Option) -> inspect.Parameter:
+    import typer
+
     info = typer.Argument(
         None, metavar=option.kind.metavar, help=option.help, show_default=False, autocompletion=complete
     )
@@ -197,6 +244,8 @@ def _argument(option: Option) -> inspect.Parameter:
 
 
 def _option(option: Option) -> inspect.Parameter:
+    import typer
+
     kind, flag, default = option.kind, option.flag, option.default
     annotation: Any = bool
     if kind is SWITCH:
@@ -218,6 +267,8 @@ def _option(option: Option) -> inspect.Parameter:
 
 
 def _question(name: str, help: str) -> inspect.Parameter:
+    import typer
+
     info = typer.Option(False, f"--{name.replace('_', '-')}", metavar="", help=help, show_default=False)
     return _keyword(name, bool, info)
 

@@ -54,6 +54,8 @@ class Running:
         self.output = directory / f"output-{self.launch.port}"
         self._command = command(server, self.launch, cores)
         environment = os.environ | {applications.FILE_VARIABLE: str(directory / "file")}
+        # As users have it: what was imported once is not compiled again.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,
