@@ -5,7 +5,6 @@ A name is a *place* (a module, a file or a folder) and, after a colon, an *attri
 an application. Whatever goes wrong is a `LoadError` of one line, which says what to do about it.
 """
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -297,6 +296,8 @@ def _accepts(value: Callable[..., object], count: int) -> bool:
 
 
 def _did_you_mean(name: str, names: Iterable[str], likeness: float = 0.6) -> str:
+    import difflib  # 2 ms of a start that needs it seldom
+
     near = difflib.get_close_matches(name, names, cutoff=likeness)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
