@@ -5,6 +5,7 @@ could match the same byte, so that no input, however hostile, costs more than ti
 """
 
 import re
+from functools import cache
 from typing import Final
 
 # RFC 9110 section 5.6.2:  token = 1*tchar
@@ -100,7 +101,14 @@ IP_LITERAL: Final = rb"\[(?:" + IPV6 + rb"|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*
 # RFC 3986 section 3.2.2:  reg-name = *( unreserved / pct-encoded / sub-delims ); it takes in IPv4 addresses too.
 REG_NAME: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+"
 # RFC 9110 section 7.2:  Host = uri-host [ ":" port ]
-HOST: Final = re.compile(rb"(?:" + IP_LITERAL + rb"|" + REG_NAME + rb")(?::[0-9]*+)?")
+NAMED_HOST: Final = re.compile(REG_NAME + rb"(?::[0-9]*+)?")
+
+
+@cache
+def literal_host() -> re.Pattern[bytes]:
+    """Give the pattern of a Host that is an IP literal; to compile it, 5 ms, is left to the first who sends one."""
+    return re.compile(IP_LITERAL + rb"(?::[0-9]*+)?")
+
 
 # RFC 9112 section 3.2.2:  absolute-form = absolute-URI (RFC 3986 section 4.3), here with an authority.
 ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://([^/?]*+)([^?]*+)(?:\?(.*+))?")

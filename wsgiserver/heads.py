@@ -13,13 +13,14 @@ from wsgiserver.grammar import (
     DIGITS,
     FIELD_LINE,
     FIELD_LINES,
-    HOST,
     LINE_BREAK,
+    NAMED_HOST,
     PCT_ENCODED,
     REQUEST_LINE,
     TARGET_START,
     TOKEN_START,
     TRANSFER_CODING,
+    literal_host,
 )
 from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
 
@@ -232,7 +233,7 @@ def _absolute_form(target: bytes, method: str, line: bytes) -> tuple[str, str, s
     at += match.start(1)
     if b"@" in authority:
         raise BadRequest(400, "the target holds a user name", "RFC 9110 section 4.2.4", line, at)
-    if not authority or authority[:1] == b":" or not HOST.fullmatch(authority):
+    if not authority or authority[:1] == b":" or not _is_host(authority):
         raise BadRequest(400, "the target's authority is not a host", "RFC 9110 section 4.2.1", line, at)
     return authority.decode("latin-1"), path.decode("latin-1") or "/", query.decode("latin-1")
 
@@ -267,6 +268,10 @@ def _explain_request_line(line: bytes) -> BadRequest:
     return BadRequest(400, "the version is not of the form HTTP/1.1", "RFC 9112 section 2.3", line, at)
 
 
+def _is_host(value: bytes) -> bool:
+    return (literal_host() if value[:1] == b"[" else NAMED_HOST).fullmatch(value) is not None
+
+
 # Host values that were found valid, so that the pattern, 0.5 µs, is not matched on every request.
 _hosts: set[str] = set()
 KNOWN_HOSTS: Final = 256
@@ -275,7 +280,7 @@ KNOWN_HOST_LENGTH: Final = 256
 
 def _check_host(host: str) -> None:
     value = host.encode("latin-1")
-    if host[:1] == ":" or not HOST.fullmatch(value):
+    if host[:1] == ":" or not _is_host(value):
         raise BadRequest(400, "Host is not a host name and port", "RFC 9112 section 3.2", b"Host: " + value, 6)
     if len(host) <= KNOWN_HOST_LENGTH:
         if len(_hosts) >= KNOWN_HOSTS:

@@ -8,7 +8,8 @@ Two deques hold what a turn has read and not yet run, and what was run and has n
 leads. When the loop changes hands in the middle of a call, the new leader begins with ``turn`` and so writes first,
 then goes on with the rest; the old one returns without touching either.
 
-Who may call what: ``turn`` and everything it calls, the leader; ``hand_in``, ``wake`` and ``stop``, any thread.
+Who may call what: ``turn`` and everything it calls, the leader; ``hand_in``, ``crowd``, ``wake`` and ``stop``, any
+thread.
 """
 
 import errno
@@ -61,9 +62,9 @@ class Loop:
         self._clock = clock
         self._now = clock()
         self._next_sweep = self._now + SWEEP
-        # Other threads compute: receive and send without giving them the GIL (set by any thread, see HeldCalls).
+        # Other threads compute: receive and send without giving them the GIL, see ``crowd``.
         self.crowded = False
-        self._held = HeldCalls() if HeldCalls.possible() else None
+        self._held: HeldCalls | None = None
         # Called once a turn, after the writing: the access log lets its lines leave then.
         self.after_turn: Callable[[], object] | None = None
         self._listeners: dict[int, tuple[Listener, Environ]] = {
@@ -97,6 +98,12 @@ class Loop:
             self._waker.wake()
         elif self._closed:
             self._dispose()
+
+    def crowd(self, crowded: bool) -> None:
+        """Note whether other threads compute; called by one thread at a time."""
+        if crowded and self._held is None and HeldCalls.possible():
+            self._held = HeldCalls()  # not before, for to load what it needs takes 3 ms
+        self.crowded = crowded
 
     def wake(self) -> None:
         """Make the leader look around."""

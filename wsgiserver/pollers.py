@@ -143,7 +143,7 @@ class HeldCalls:
     SIZE: Final = 256 * 1024
 
     def __init__(self) -> None:
-        import ctypes  # 3 ms at the start, where it is of use at all
+        import ctypes
 
         libc = ctypes.PyDLL(None, use_errno=True)
         self._buffer = ctypes.create_string_buffer(self.SIZE)

@@ -141,9 +141,9 @@ class Server:
             self._on_over()
 
     def _crowd(self, crowded: bool) -> None:
-        """Note that workers run beside the leader, or no longer do; the baton sees to the order of the calls."""
+        """Note that a thread beside the leader computes, or none does; the baton sees to the order of the calls."""
         if self._loop is not None:
-            self._loop.crowded = crowded
+            self._loop.crowd(crowded)
         if self._owns_process:
             sys.setswitchinterval(CROWDED_INTERVAL if crowded else self._switch_interval)
 
