@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from wsgiserver.exchange import Exchange
+    from wsgiserver.messages import Request
 
 _log = logging.getLogger("wsgiserver")
 
@@ -57,20 +58,23 @@ def combined_line(exchange: Exchange) -> str:
     for a body of no bytes.
     """
     request = exchange.request
-    target = request.target
-    line = "-" if target == "-" else f"{request.method} {escape(target)} HTTP/1.{request.minor}"
-    variables = request.fields.variables
+    told = request.told
+    if told is None:
+        told = request.told = _tell(request)
+    asked, who = told
     return (
         f"{_host(exchange.peer)} - - {_stamp(int(exchange.time))} "
-        f'"{line}" {exchange.status[:3] or "-"} {exchange.body_sent or "-"} '
-        f"{_quoted(variables.get('HTTP_REFERER'), variables.get('HTTP_USER_AGENT'))}\n"
+        f"{asked} {exchange.status[:3] or '-'} {exchange.body_sent or '-'} {who}\n"
     )
 
 
-@lru_cache(maxsize=128)
-def _quoted(referer: str | None, agent: str | None) -> str:
-    # Clients repeat themselves: the table saves 0.6 µs of the 2 µs that a line costs.
-    return f'"{escape(referer or "-")}" "{escape(agent or "-")}"'
+def _tell(request: Request) -> tuple[str, str]:
+    """Format what a line says of a request's head, which the next with the same head need not do again."""
+    target = request.target
+    line = "-" if target == "-" else f"{request.method} {escape(target)} HTTP/1.{request.minor}"
+    variables = request.fields.variables
+    referer, agent = variables.get("HTTP_REFERER") or "-", variables.get("HTTP_USER_AGENT") or "-"
+    return f'"{line}"', f'"{escape(referer)}" "{escape(agent)}"'
 
 
 def plain_line(exchange: Exchange) -> str:
@@ -120,6 +124,7 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
+@lru_cache(maxsize=256)
 def _host(peer: str) -> str:
     return "-" if peer == "unix:" else peer.rpartition(":")[0].strip("[]")
 

@@ -86,6 +86,8 @@ class Request:
     repeated = False
     # What ``environ`` makes of a head that is repeated: an environ, and the one of the listener that it was made from.
     environ: tuple[dict[str, Any], dict[str, Any]] | None = None
+    # What ``logs`` says of it, in two parts.
+    told: tuple[str, str] | None = None
 
     def __init__(
         self,
