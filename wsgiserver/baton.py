@@ -248,6 +248,8 @@ class Baton:
     def _employ(self, worker: _Worker, job: Task | _Order) -> None:
         self.busy += 1
         worker.give(job)
+        if self._asleep:
+            self._alarm.set()  # it may compute
 
     def _set_crowd(self, crowd: bool) -> None:
         if crowd is not self._crowd:
@@ -346,7 +348,9 @@ class Baton:
         leader, since, beside = self._look
         if leader is not self._leader or now - since >= self.tick:
             self._look = (self._leader, now, self._computed_beside())
-            if leader is self._leader and self._look[2] - beside > CROWDED * (now - since):
+            # In a crowd the leader takes more of the time, so who computes then has less.
+            share = CROWDED / 2 if self._crowd else CROWDED
+            if leader is self._leader and self._look[2] - beside > share * (now - since):
                 self._crowd_ends = now + CROWD
         if self._crowd is not (now < self._crowd_ends):
             with self._lock:
