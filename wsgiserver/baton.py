@@ -348,9 +348,7 @@ class Baton:
         leader, since, beside = self._look
         if leader is not self._leader or now - since >= self.tick:
             self._look = (self._leader, now, self._computed_beside())
-            # In a crowd the leader takes more of the time, so who computes then has less.
-            share = CROWDED / 2 if self._crowd else CROWDED
-            if leader is self._leader and self._look[2] - beside > share * (now - since):
+            if leader is self._leader and self._look[2] - beside > CROWDED * (now - since):
                 self._crowd_ends = now + CROWD
         if self._crowd is not (now < self._crowd_ends):
             with self._lock:
