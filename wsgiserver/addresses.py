@@ -9,7 +9,8 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 FORMS = "HOST:PORT, :PORT (all interfaces), PORT (127.0.0.1), [IPV6]:PORT, unix:PATH or fd:N"
 
@@ -25,7 +26,8 @@ class BindError(OSError):
         super().__init__(f"cannot listen on {address}: {reason}")
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True)
+class Address:
     """Where to listen, as it was asked for; what was bound stands in the ``Listener``.
 
     Of the fields only those of its kind mean something: ``host`` ("" for all interfaces) and ``port`` (0 for
