@@ -72,11 +72,26 @@ def test_the_names_of_a_setting_follow_from_its_field(option: Option) -> None:
 
 
 def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings().threads = 2  # type: ignore[misc]
+    settings = Settings()
+    with pytest.raises(AttributeError, match=r"^threads stays as it is: settings are frozen$"):
+        settings.threads = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del settings.threads
+    assert settings == Settings()
 
 
-def test_settings_can_be_replaced_and_are_checked_again() -> None:
+def test_a_setting_that_there_is_not_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^there is no setting 'thread'$"):
+        Settings(thread=2)  # type: ignore[call-arg]
+
+
+def test_settings_show_what_they_are_made_of() -> None:
+    assert repr(Settings(threads=2)).startswith("Settings(app='', bind=('127.0.0.1:8000',), ")
+    assert eval(repr(Settings(threads=2))) == Settings(threads=2)
+
+
+def test_settings_can_be_replaced_like_a_dataclass_and_are_checked_again() -> None:
+    assert [field.name for field in dataclasses.fields(Settings)] == [*BY_NAME]
     assert dataclasses.replace(Settings(), threads=2).threads == 2
     with pytest.raises(BadSetting):
         dataclasses.replace(Settings(), threads=0)
@@ -381,6 +396,24 @@ def test_a_file_without_the_table_says_nothing(text: str, tmp_path: Path) -> Non
     assert from_file(str(tmp_path / "pyproject.toml")) == {}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.wsgiserver]\nthreads = 2",
+        "[ tool\t.  'wsgiserver' ]\r\nthreads = 2",
+        '["tool"."wsgiserver"]\nthreads = 2',
+        "tool . wsgiserver . threads = 2",
+        "tool = { other = {}, wsgiserver = { threads = 2 } }",
+        "'tool' = { wsgiserver.threads = 2 }",
+        "[ tool ]\nwsgiserver.threads = 2",
+    ],
+)
+def test_the_table_is_found_however_toml_lets_it_be_written(text: str, tmp_path: Path) -> None:
+    """A file is parsed only where a look at its bytes says that it may have the table."""
+    write_file(tmp_path, text)
+    assert resolve({}, {}, str(tmp_path)).settings.threads == 2
+
+
 @pytest.mark.parametrize("path", ["absent/pyproject.toml", "file/pyproject.toml"])
 def test_a_file_that_is_not_there_says_nothing(path: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
@@ -437,9 +470,11 @@ def test_a_bad_table_is_refused_in_one_line(table: object, message: str) -> None
 def test_importing_the_settings_is_cheap() -> None:
     """They are imported by every program that serves; what only the command or a mistake needs waits."""
     code = "import sys, wsgiserver.settings; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    modules = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert "wsgiserver.settings" in modules
-    assert not {"typer", "click", "rich", "tomllib"} & set(modules)
+    assert not {"typer", "click", "rich", "tomllib", "dataclasses"} & set(modules)
 
 
 def test_the_reference_page_shows_the_settings_as_they_are() -> None:

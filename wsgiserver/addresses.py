@@ -9,8 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FORMS = "HOST:PORT, :PORT (all interfaces), PORT (127.0.0.1), [IPV6]:PORT, unix:PATH or fd:N"
 
@@ -26,8 +25,7 @@ class BindError(OSError):
         super().__init__(f"cannot listen on {address}: {reason}")
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where to listen, as it was asked for; what was bound stands in the ``Listener``.
 
     Of the fields only those of its kind mean something: ``host`` ("" for all interfaces) and ``port`` (0 for

@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -240,7 +239,7 @@ def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     unknown = sorted(overrides.keys() - BY_NAME.keys())
     if unknown:
         raise BadSetting(f"there is no setting {unknown[0]!r}; there are {', '.join(BY_NAME)}")
-    return Settings(**overrides) if settings is None else replace(settings, **overrides)
+    return Settings(**overrides) if settings is None else Settings(**{**vars(settings), **overrides})
 
 
 def _write_out(text: str) -> None:

@@ -9,8 +9,7 @@ comes before the environment, and the environment before the file.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, dataclass_transform
 
 
 class BadSetting(ValueError):
@@ -174,16 +173,56 @@ class Option(NamedTuple):
 
 def _setting(group: str, kind: Kind, default: Any, help: str, more: str = "", **other: Any) -> Any:
     """Declare a setting: `help` is its line in the help; `more` follows it in the reference."""
-    bounds = {"unit": kind.unit, "minimum": kind.minimum, "maximum": kind.maximum}
-    words = {"group": group, "kind": kind, "help": help, "more": more, "short": ""}
-    return field(default=default, metadata={**bounds, **words, **other})
+    usual = Option("", default, kind, group, help, more, "", kind.unit, kind.minimum, kind.maximum)
+    return usual._replace(**other)
+
+
+class _AsDataclass:
+    """Lets `dataclasses.replace` and its like take settings too; asked for, it loads what a start does without."""
+
+    def __get__(self, settings: object, owner: type) -> Any:
+        from dataclasses import field, make_dataclass
+
+        declared = [(option.name, type(option.default), field(default=option.default)) for option in OPTIONS]
+        made: Any = make_dataclass("Settings", declared, kw_only=True)
+        return made.__dataclass_fields__
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class _Frozen:
+    """What `dataclass(frozen=True, kw_only=True)` would make of the declarations.
+
+    The module `dataclasses` imports `inspect`, and writes and compiles methods: with both, a fifth of a start.
+    """
+
+    __dataclass_fields__ = _AsDataclass()
+
+    def __init__(self, **values: Any) -> None:
+        for option in OPTIONS:
+            value = values.pop(option.name, option.default)
+            object.__setattr__(self, option.name, option.check(value, option.name))
+        if values:
+            raise TypeError(f"there is no setting {min(values)!r}")
+
+    def __setattr__(self, name: str, value: object = None) -> NoReturn:
+        raise AttributeError(f"{name} stays as it is: settings are frozen")
+
+    __delattr__ = __setattr__
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, _Frozen) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 SERVE, RUN, LIMIT, DEADLINE, BUFFER = "What to serve", "Running", "Limits", "Deadlines", "Buffers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(_Frozen):
     """Every setting of a server, checked; a value that is not allowed raises `BadSetting`.
 
     Sizes are in bytes, times in seconds. `bind` takes a single address as a `str` too.
@@ -280,12 +319,8 @@ class Settings:
         "A larger one leaves at once.",
     )
 
-    def __post_init__(self) -> None:
-        for option in OPTIONS:
-            object.__setattr__(self, option.name, option.check(getattr(self, option.name), option.name))
 
-
-OPTIONS = tuple(Option(name=each.name, default=each.default, **each.metadata) for each in fields(Settings))
+OPTIONS = tuple(each._replace(name=name) for name, each in vars(Settings).items() if isinstance(each, Option))
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -339,8 +374,13 @@ def from_file(path: str) -> Found:
         return {}
     except OSError as error:
         raise BadSetting(f"{path}: cannot be read: {error.strerror}") from None
-    # To parse costs 5 ms of the start, and most files hold nothing for the server.
-    return from_table(_parse_toml(data, path), path) if b"wsgiserver" in data else {}
+    return from_table(_parse_toml(data, path), path) if _may_speak_to_us(data) else {}
+
+
+def _may_speak_to_us(data: bytes) -> bool:
+    """Tell whether a file may have our table: to parse it costs a tenth of a start, and most have nothing to say."""
+    bare = data.translate(None, b" \t\"'")
+    return b"wsgiserver" in bare and any(way in bare for way in (b"tool.wsgiserver", b"tool]", b"tool="))
 
 
 def _parse_toml(data: bytes, path: str) -> Any:
