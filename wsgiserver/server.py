@@ -26,6 +26,9 @@ JOIN_TIME = 5.0
 # Seconds that the loop gets to see that its time is over.
 GRACE = 1.0
 
+# Seconds that the command serves before it loads what reports of errors need.
+SETTLED = 0.1
+
 # Seconds after which a thread that computes gives the GIL to the loop, while there is one.
 CROWDED_INTERVAL = 0.0002
 
@@ -106,6 +109,8 @@ class Server:
             if self._flushes:
                 self._loop.after_turn = self._flush
             self._baton = baton
+            if not self._owns_process:
+                rehearse_failures()
             baton.start()
         except BaseException:
             for listener in self.listeners:
@@ -248,6 +253,21 @@ def _write_out(text: str) -> None:
         sys.stdout.flush()
 
 
+def rehearse_failures() -> None:
+    """Report an error to nobody: what that imports could not be imported once there are no descriptors left.
+
+    It takes a fifth of a start. So the command, whose main thread has nothing else to do, does it a moment later.
+    """
+    import http  # noqa: F401 - for the pages that say so
+    import logging  # noqa: F401 - for the access log's
+    import traceback
+
+    try:
+        raise LookupError
+    except LookupError as error:
+        traceback.format_exception(error)
+
+
 class _Signals:
     """Lets SIGINT and SIGTERM stop a server, from before it starts until after it has stopped.
 
@@ -272,6 +292,12 @@ class _Signals:
     def obey(self, server: Server) -> None:
         """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
         server._on_over = self._wake
+        self._ear.settimeout(SETTLED)
+        try:
+            self._ear.recv(64)
+        except TimeoutError:
+            rehearse_failures()
+        self._ear.settimeout(None)
         while not server.over:
             if self._count > 1:
                 server.stop(0.0)
