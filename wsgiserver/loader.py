@@ -5,22 +5,26 @@ A name is a *place* (a module, a file or a folder) and, after a colon, an *attri
 an application. Whatever goes wrong is a `LoadError` of one line, which says what to do about it.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
-import inspect
 import itertools
 import os
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from types import FunctionType, ModuleType, NoneType, TracebackType
-from typing import Any, NamedTuple, NoReturn
-from wsgiref.types import WSGIApplication
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wsgiserver.welcome import application as welcome
+
+# What the start of a plain function does not need is imported where it is needed; inspect alone is a fifth of a start.
+if TYPE_CHECKING:
+    from inspect import Signature
+    from pathlib import Path
+    from wsgiref.types import WSGIApplication
 
 APPLICATIONS = ("app", "application")
 FACTORIES = ("create_app", "make_app", "default_app")  # the last one is bottle's
@@ -65,8 +69,8 @@ def resolve(name: str) -> Loaded:
         raise LoadError(f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py")
     place, path = match["place"], match["path"]
     try:
-        _make_importable(Path.cwd())
-        file = _file_at(Path(place)) if _is_path(place) else None
+        _make_importable(os.getcwd())
+        file = _file_at(place) if _is_path(place) else None
     except OSError as error:
         raise LoadError(f"cannot look for {name!r}: {error.strerror}") from None
     if file is not None:
@@ -89,28 +93,31 @@ def _is_path(place: str) -> bool:
     """Tell whether a place is a file or a folder: it is written like one, or only a path has that name."""
     if place.endswith(".py") or place.startswith(".") or "/" in place or os.sep in place:
         return True
-    if not Path(place).exists():
+    if not os.path.exists(place):
         return False
     spec = importlib.util.find_spec(place) if place.isidentifier() else None
     return spec is None or spec.origin is None
 
 
-def _file_at(path: Path) -> Path:
+def _file_at(place: str) -> Path:
     """Give the file that is meant: the path itself, or the one to serve in the folder that it is."""
+    from pathlib import Path
+
+    path = Path(place)
     if path.is_file():
         return path
     if not path.is_dir():
         near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), likeness=0.7)
-        raise LoadError(f"there is no file {path}{near or f' (the working directory is {Path.cwd()})'}")
+        raise LoadError(f"there is no file {path}{near or f' (the working directory is {os.getcwd()})'}")
     for name in FILES:
         if (path / name).is_file():
             return path / name
     raise LoadError(f"the folder {path} holds no app.py, wsgi.py or main.py; name the file to serve")
 
 
-def _make_importable(folder: Path) -> None:
-    if sys.path[:1] != [str(folder)]:
-        sys.path.insert(0, str(folder))
+def _make_importable(folder: str) -> None:
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
 
 
 def _import_module(name: str, place: str) -> ModuleType:
@@ -127,7 +134,7 @@ def _import_file(path: Path) -> ModuleType:
     root, parts = path.parent, [path.stem]
     while (root / "__init__.py").is_file() and root.name.isidentifier():
         root, parts = root.parent, [root.name, *parts]
-    _make_importable(root)
+    _make_importable(str(root))
     if len(parts) == 1 or path.suffix != ".py":
         return _import_loose_file(path)
     # Many a first package imports its neighbours by bare name. Last in the path, they hide no other module.
@@ -173,13 +180,15 @@ def _import_failed(place: str, error: BaseException) -> NoReturn:
 
 
 def _not_found(name: str) -> str:
+    import pkgutil
+
     parent, _, last = name.rpartition(".")
     owner = sys.modules.get(parent)
     if hasattr(owner, last):
         return f"{parent} is a module and not a package; did you mean {parent}:{last}?"
-    folders = getattr(owner, "__path__", ()) if parent else [str(Path.cwd())]
+    folders = getattr(owner, "__path__", ()) if parent else [os.getcwd()]
     near = _did_you_mean(last, (found.name for found in pkgutil.iter_modules(folders)))
-    return f"there is no module {name!r}, neither in {Path.cwd()} nor among the installed packages{near}"
+    return f"there is no module {name!r}, neither in {os.getcwd()} nor among the installed packages{near}"
 
 
 # The attribute: named, or found; and an application, or what makes one.
@@ -249,7 +258,7 @@ def _is_plausible(value: Any, module: ModuleType) -> bool:
         return False
     if _objection(value, ""):
         return False
-    parameters = inspect.signature(value).parameters.values()
+    parameters = _signature(value).parameters.values()
     required = [each.name for each in parameters if each.default is each.empty]
     return len(required) == 2 and required[1].startswith("start")
 
@@ -258,6 +267,10 @@ def _objection(value: Any, name: str) -> str:
     """Say why a value cannot be an application and what to do; say nothing when it can."""
     if not callable(value):
         return f"is not a WSGI application: it cannot be called (its type is {type(value).__name__})"
+    if _is_plain(value):
+        return ""
+    import inspect
+
     if any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
         return "is asynchronous, so probably made for ASGI; this server runs WSGI applications"
     if _accepts(value, 2) and (not isinstance(value, type) or hasattr(value, "__iter__")):
@@ -266,12 +279,20 @@ def _objection(value: Any, name: str) -> str:
     return f"is not a WSGI application: it cannot be called with environ and start_response{hint}"
 
 
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is beyond doubt an application: a simple function of two arguments, as most are."""
+    if type(value) is not FunctionType or vars(value):  # attributes may say that it is something else
+        return False
+    code, coroutine = value.__code__, 0x80  # inspect.CO_COROUTINE
+    return code.co_argcount == 2 and not code.co_kwonlyargcount and not code.co_flags & coroutine
+
+
 def _make(factory: Any, name: str) -> Any:
     if not callable(factory):
         raise LoadError(f"{name} cannot be called (its type is {type(factory).__name__}); leave out the ()")
     if not _accepts(factory, 0):
         hint = "leave out the ()" if _accepts(factory, 2) else "serve a function that calls it with them"
-        wanted = ", ".join(inspect.signature(factory).parameters)
+        wanted = ", ".join(_signature(factory).parameters)
         raise LoadError(f"{name}() needs arguments ({wanted}); {hint}")
     try:
         return factory()
@@ -280,11 +301,17 @@ def _make(factory: Any, name: str) -> Any:
         raise LoadError(f"{name}() failed: {_in_a_line(error)}") from error
 
 
+def _signature(value: Callable[..., object], follow_wrapped: bool = True) -> Signature:
+    import inspect
+
+    return inspect.signature(value, follow_wrapped=follow_wrapped)
+
+
 def _accepts(value: Callable[..., object], count: int) -> bool:
     """Tell whether a call with so many positional arguments is possible, as far as that can be known."""
     try:
         # What a decorator takes counts, not what the function inside it takes.
-        inspect.signature(value, follow_wrapped=False).bind(*range(count))
+        _signature(value, follow_wrapped=False).bind(*range(count))
     except ValueError:  # written in C, it tells nothing
         return True
     except TypeError:

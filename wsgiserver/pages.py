@@ -5,7 +5,6 @@ application's fault says nothing of its insides: the traceback goes to the serve
 """
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Any, Final
 
 from wsgiserver.exchange import Application, Environ
@@ -24,15 +23,21 @@ def page(status: int, text: str) -> Application:
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
 
     def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers.copy())
+        start_response(_line(status), headers.copy())
         return [body]
 
     return application
 
 
+def _line(status: int) -> str:
+    from http import HTTPStatus  # 1 ms, which no start needs
+
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
 def refusal(bad: BadRequest, *, terse: bool) -> Application:
     """Make the application that tells a client which rule its request broke."""
-    title = f"{bad.status} {HTTPStatus(bad.status).phrase}\n"
+    title = f"{_line(bad.status)}\n"
     if terse:
         return page(bad.status, title)
     text = f"{title}\nThe request was refused: {bad.reason} ({bad.section}).\n"

@@ -3,9 +3,14 @@
 Next is `loader`, which falls back on this application when none is named.
 """
 
-from wsgiref.types import StartResponse, WSGIEnvironment
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from wsgiserver.version import __version__
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 # Made once, at import: answering costs a comparison or two. Everything that the page needs is in it.
 PAGE = b"""\
