@@ -71,7 +71,7 @@ def test_bind_may_be_repeated() -> None:
 WORDS = [*_FLAGS, "--bind=:1", "--threads=", "--quiet=yes", "-b:1", "-qb", "--help", "--", "-", "--thread", "a:b", "4"]
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=5))
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=4), max_size=5))
 def test_a_plain_command_line_is_read_as_typer_reads_it(typed: list[str]) -> None:
     plain = parse_plainly(typed)
     if plain is not None:
@@ -425,6 +425,51 @@ def hello(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(HELLO, encoding="utf-8")
 
 
+def test_an_error_is_reported_where_no_descriptors_are_left(tmp_path: Path) -> None:
+    """What reports need is not imported by the start, and could not be imported any more when they do."""
+    pytest.importorskip("resource")
+    (tmp_path / "greedy.py").write_text(
+        """
+import os, resource, sys, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise ValueError("on purpose")
+    while not hasattr(sys, "rehearsed"):
+        time.sleep(0.001)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            os.dup(0)
+    except OSError:
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+""",
+        encoding="utf-8",
+    )
+    root = str(Path(__file__).parents[1])
+    code = f"""
+import sys
+sys.path.insert(0, {root!r})
+from wsgiserver import cli, server
+rehearse = server.rehearse_failures
+server.rehearse_failures = lambda: setattr(sys, "rehearsed", rehearse())
+sys.exit(cli.main())
+"""
+    command = [sys.executable, "-S", "-c", code]  # without site-packages, which may import what is to be missing
+    with serving("greedy:app", command=command) as served:
+        client = http.client.HTTPConnection(urlsplit(served.urls[0]).netloc, timeout=30)
+        for path, status in (("/", 200), ("/fail", 500), ("/fail", 500)):
+            client.request("GET", path)
+            response = client.getresponse()
+            response.read()
+            assert response.status == status
+        client.close()
+        status, _, err = served.stop()
+    assert status == 0
+    assert err.count("ValueError: on purpose") == 2
+
+
 @pytest.mark.usefixtures("hello")
 def test_it_serves_says_where_logs_and_stops() -> None:
     with serving("hello:app", "--threads", "3") as served:
@@ -557,6 +602,36 @@ def test_a_start_imports_neither_rich_nor_pydantic(arguments: list[str]) -> None
     ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert ("typer" in ended.stderr.split()) is arguments[0].startswith("-")
     assert not {"rich", "pydantic"} & set(ended.stderr.split())
+
+
+def test_a_start_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """Each of these takes from a fiftieth to a quarter of the time; without site-packages, which may load them too."""
+    (tmp_path / "hello.py").write_text(HELLO)
+    code = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from wsgiserver import cli
+cli.serve = lambda application, **others: print(*sys.modules)
+cli.main(["hello:app", "--bind", "127.0.0.1:0", "--threads=4"])
+"""
+    root = str(Path(__file__).parents[1])
+    command = [sys.executable, "-I", "-S", "-c", code, root, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"hello", "wsgiserver.server"} <= loaded
+    unneeded = {
+        "typer",
+        "inspect",
+        "dataclasses",
+        "logging",
+        "pathlib",
+        "tomllib",
+        "http",
+        "pkgutil",
+        "ctypes",
+        "difflib",
+    }
+    assert loaded.isdisjoint(unneeded)
 
 
 def test_every_setting_is_reachable_by_name() -> None:

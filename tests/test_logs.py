@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from wsgiserver import logs
 from wsgiserver.exchange import Channel, Exchange, Site
-from wsgiserver.logs import AccessLog, ErrorStream, combined_line, configure, escape, terminal_line
+from wsgiserver.logs import (
+    AccessLog,
+    ErrorStream,
+    combined_line,
+    configure,
+    configure_when_needed,
+    escape,
+    terminal_line,
+)
 from wsgiserver.messages import UNREADABLE, Fields, Request
 from wsgiserver.settings import Settings
 from wsgiserver.welcome import application
@@ -60,9 +68,10 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
-def own() -> Iterator[logging.Logger]:
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """Give the server's logger as a fresh process has it, and leave it as it was."""
     logger = logging.getLogger("wsgiserver")
+    monkeypatch.setattr(logs, "_configure_first", None)
     handlers, propagate, level = logger.handlers, logger.propagate, logger.level
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
@@ -324,9 +333,48 @@ def test_a_standard_error_that_is_gone_disturbs_no_application(monkeypatch: pyte
 
 
 def test_importing_the_server_sets_up_no_logging() -> None:
-    code = "from wsgiserver.logs import _log as log; print(log.handlers, log.propagate, log.level, log.parent.handlers)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import wsgiserver.server
+assert "logging" not in sys.modules
+import logging
+log = logging.getLogger("wsgiserver")
+print(log.handlers, log.propagate, log.level, log.parent.handlers)
+"""
+    command = [sys.executable, "-I", "-S", "-c", code, str(Path(__file__).parents[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "[] True 0 []\n"
+
+
+def fail(text: str) -> None:
+    raise OSError("full")
+
+
+def write_to_a_log_that_fails() -> None:
+    log = AccessLog(fail, colour=False)
+    log._lines.append("line\n")
+    log.flush()
+
+
+def test_the_first_message_sets_up_what_was_to_be_set_up_when_needed(own: logging.Logger) -> None:
+    stream = io.StringIO()
+    configure_when_needed(quiet=True, colour=True, stream=stream)
+    assert own.handlers == []
+    write_to_a_log_that_fails()
+    write_to_a_log_that_fails()
+    line = "\x1b[33mwarning\x1b[0m: the access log cannot be written (full); requests go on without it\n"
+    assert stream.getvalue() == line * 2
+
+
+def test_what_the_application_has_set_up_by_the_first_message_is_left_alone(own: logging.Logger) -> None:
+    stream, others = io.StringIO(), io.StringIO()
+    configure_when_needed(quiet=True, colour=True, stream=stream)
+    handler = logging.StreamHandler(others)
+    own.addHandler(handler)
+    write_to_a_log_that_fails()
+    assert own.handlers == [handler]
+    assert (stream.getvalue(), others.getvalue()[:14]) == ("", "the access log")
 
 
 def test_a_plain_message_carries_time_and_level(own: logging.Logger) -> None:

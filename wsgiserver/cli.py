@@ -4,16 +4,17 @@ The options are not written here: they are made from the declarations in `settin
 wrong, helps and completes; but it takes as long to import as the whole server, so a plain command line does without it.
 """
 
-import inspect
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError
 from wsgiserver.loader import resolve as find_application
-from wsgiserver.logs import coloured, configure
+from wsgiserver.logs import coloured, configure_when_needed
 from wsgiserver.server import Server, serve
 from wsgiserver.settings import (
     ADDRESSES,
@@ -28,6 +29,9 @@ from wsgiserver.settings import (
     resolve,
 )
 from wsgiserver.version import __version__
+
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +104,7 @@ def _change_folder(resolved: Resolved) -> None:
 
 def start(settings: Settings) -> None:
     """Load the application, and serve it until a signal comes."""
-    configure(settings.quiet, coloured(sys.stderr), sys.stderr)
+    configure_when_needed(settings.quiet, coloured(sys.stderr), sys.stderr)
     application, name = find_application(settings.app)
 
     def announce(server: Server) -> None:
@@ -188,6 +192,8 @@ _FLAGS |= {f"--no-{option.key}": option for option in OPTIONS if option.kind is 
 
 def command() -> Any:
     """Make the typer command from the declared settings."""
+    from inspect import Signature
+
     import typer
 
     parameters = [_argument(option) if option.kind is APPLICATION else _option(option) for option in OPTIONS]
@@ -196,7 +202,7 @@ def command() -> Any:
 
     def signature() -> None: ...
 
-    signature.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    signature.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     application = typer.Typer(pretty_exceptions_enable=False)
     application.command("wsgiserver", cls=_command_class(), help=HELP)(signature)
     return typer.main.get_command(application)
@@ -234,7 +240,7 @@ def _command_class() -> Any:
     return Command
 
 
-def _argument(option: Option) -> inspect.Parameter:
+def _argument(option: Option) -> Parameter:
     import typer
 
     info = typer.Argument(
@@ -243,7 +249,7 @@ def _argument(option: Option) -> inspect.Parameter:
     return _keyword(option.name, str, info)
 
 
-def _option(option: Option) -> inspect.Parameter:
+def _option(option: Option) -> Parameter:
     import typer
 
     kind, flag, default = option.kind, option.flag, option.default
@@ -266,15 +272,17 @@ def _option(option: Option) -> inspect.Parameter:
     return _keyword(option.name, annotation, info)
 
 
-def _question(name: str, help: str) -> inspect.Parameter:
+def _question(name: str, help: str) -> Parameter:
     import typer
 
     info = typer.Option(False, f"--{name.replace('_', '-')}", metavar="", help=help, show_default=False)
     return _keyword(name, bool, info)
 
 
-def _keyword(name: str, annotation: Any, info: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=annotation)
+def _keyword(name: str, annotation: Any, info: Any) -> Parameter:
+    from inspect import Parameter
+
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=annotation)
 
 
 def complete(incomplete: str) -> list[str]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    import logging
+
     from wsgiserver.exchange import Exchange
     from wsgiserver.messages import Request
-
-_log = logging.getLogger("wsgiserver")
 
 
 class AccessLog:
@@ -47,7 +46,7 @@ class AccessLog:
             self._write(text)
         except (OSError, ValueError) as error:  # ValueError: the file was closed
             if not self._told:
-                _log.warning("the access log cannot be written (%s); requests go on without it", error)
+                _log().warning("the access log cannot be written (%s); requests go on without it", error)
             self._told = True
 
 
@@ -182,36 +181,66 @@ def _to_stderr(text: str) -> None:
         pass
 
 
+# The server's own log, the logger "wsgiserver" and those under it. It speaks seldom, and to import logging takes a
+# tenth of a start; so it is imported when there is something to say, unless the application has done so before.
+
+_configure_first: Callable[[], None] | None = None
+
+
+def configure_when_needed(quiet: bool, colour: bool, stream: TextIO | None = None) -> None:
+    """Have the first message of the server's own log do ``configure``, unless the application has set it up by then."""
+    global _configure_first
+    _configure_first = partial(configure, quiet, colour, stream)
+
+
 def configure(quiet: bool, colour: bool, stream: TextIO | None = None) -> None:
-    """Set up the server's own log, the logger "wsgiserver" and those under it; only the command does this.
+    """Set up the server's own log; only the command does this.
 
     It goes to ``stream``, else to what ``sys.stderr`` is at that moment: warnings and errors if ``quiet``,
     else information too.
     """
+    import logging
+
+    log = logging.getLogger("wsgiserver")
     handler = logging.StreamHandler(ErrorStream() if stream is None else stream)
-    handler.setFormatter(_ColourFormatter() if colour else _Formatter("%(asctime)s %(levelname)s %(message)s"))
-    _log.handlers = [handler]
-    _log.propagate = False
-    _log.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler.setFormatter(_formatter(colour))
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-class _Formatter(logging.Formatter):
-    """Keep a message on its line, and its control characters from a terminal: it may quote a client."""
+def _log() -> logging.Logger:
+    global _configure_first
+    import logging
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        record.message = re.sub(r"[\x00-\x1f\x7f-\x9f]", _escaped, record.message)
-        return super().formatMessage(record)
+    log = logging.getLogger("wsgiserver")
+    if _configure_first is not None and not log.handlers and not log.level:
+        _configure_first()
+    _configure_first = None
+    return log
 
 
-class _ColourFormatter(_Formatter):
-    """Say a message as the server speaks in a terminal: its level before it, unless it is information."""
+def _formatter(colour: bool) -> logging.Formatter:
+    import logging
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        message = super().formatMessage(record)
-        if record.levelno < logging.WARNING:
-            return message
-        colour = "33" if record.levelno < logging.ERROR else "31"
-        return f"\x1b[{colour}m{record.levelname.lower()}\x1b[0m: {message}"
+    class Formatter(logging.Formatter):
+        """Keep a message on its line, and its control characters from a terminal: it may quote a client."""
+
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+            record.message = re.sub(r"[\x00-\x1f\x7f-\x9f]", _escaped, record.message)
+            return super().formatMessage(record)
+
+    class ColourFormatter(Formatter):
+        """Say a message as the server speaks in a terminal: its level before it, unless it is information."""
+
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+            message = super().formatMessage(record)
+            if record.levelno < logging.WARNING:
+                return message
+            colour = "33" if record.levelno < logging.ERROR else "31"
+            return f"\x1b[{colour}m{record.levelname.lower()}\x1b[0m: {message}"
+
+    return ColourFormatter() if colour else Formatter("%(asctime)s %(levelname)s %(message)s")
 
 
 def at_terminal(stream: TextIO | None) -> bool:
