@@ -41,6 +41,7 @@ class MemoryStream:
     peer = "192.0.2.1:4711"
     peer_host = "192.0.2.1"
     peer_port = "4711"
+    more = 1
 
     def __init__(self, *, sendmsg: bool = True, sendfile: bool = True) -> None:
         # -- what the client sent and the server has not received; whether it closed its sending side
@@ -51,6 +52,8 @@ class MemoryStream:
         # -- how much it takes: until it reads again (None: all there is), and in one call
         self.room: int | None = None
         self.piece: int | None = None
+        # How much of what it got would wait for more in the system.
+        self.held = 0
         # Raised by every call once the client has left.
         self.gone: OSError | None = None
         # What happens while the server waits for the client; True when the client took something meanwhile.
@@ -82,8 +85,13 @@ class MemoryStream:
         del self.inbox[:size]
         return data
 
-    def send(self, data: Any) -> int:
-        return self._sendmsg((data,))
+    def send(self, data: Any, flags: int = 0) -> int:
+        sent = self._sendmsg((data,))
+        self.held = self.held + sent if flags == self.more else 0
+        return sent
+
+    def push(self) -> None:
+        self.held = 0
 
     def _sendmsg(self, buffers: Sequence[Any]) -> int:
         amount = left = self._admit(sum(len(data) for data in buffers))

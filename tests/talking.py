@@ -25,10 +25,11 @@ class Wire:
         self.peer_host = "192.0.2.1"
         self.peer_port = "4711"
         self.recv: Callable[[int], bytes] = bytes
-        self.send: Callable[[Any], int] = self._take
+        self.send: Callable[..., int] = self._take
+        self.more = 0
         self.sendmsg: Callable[[Any], int] | None = None
 
-    def _take(self, data: Any) -> int:
+    def _take(self, data: Any, flags: int = 0) -> int:
         self.sent += data
         return len(data)
 
@@ -38,6 +39,9 @@ class Wire:
 
     def wait_writable(self, timeout: float) -> bool:
         return True
+
+    def push(self) -> None:
+        pass
 
     def shut(self) -> None:
         pass

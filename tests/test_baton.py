@@ -332,6 +332,9 @@ class Work:
         self.name, self.kind = name, route or name
         self.until, self.takes, self.says_so, self.stops = until, takes, says_so, stops
         self.by: str | None = None
+        self.watched = False
+        # Which thread told it that the loop goes on elsewhere.
+        self.told_by: str | None = None
 
     @property
     def route(self) -> str:
@@ -347,6 +350,13 @@ class Work:
             self.loop.baton.stop()
         self.loop.stage.now += self.takes
         self.loop.end(self)
+
+    def overdue(self) -> None:
+        assert self.watched, "told, though nobody watched it"
+        assert self.told_by is None, "told twice"
+        assert self.loop.leader is None, "told while somebody leads"
+        assert self.name not in self.loop.answered, "told too late"
+        self.told_by = self.loop.stage.name
 
 
 class Play:
@@ -502,6 +512,31 @@ def test_the_loop_goes_on_without_a_call_that_blocks() -> None:
     assert play.answered == ["quick", "next", "slow"]
     assert [work.by for work in play.all] == ["t-1", "t-1", "t-2"]
     assert play.crowds == []
+
+
+def test_a_call_is_told_when_the_loop_goes_on_without_it_and_no_other_is() -> None:
+    """The watch tells it, once, and before anybody can touch what it laid down."""
+    play = Play(Usual(), [Work("slow"), Work("quick")])
+    slow, quick = play.all
+    slow.until = play.done("quick")
+    play.perform()
+    assert (slow.watched, slow.told_by) == (True, "watch")
+    assert (quick.watched, quick.told_by) == (True, None)
+
+
+def test_a_task_that_says_it_will_block_is_told_at_once() -> None:
+    play = Play(Usual(), [Work("slow", says_so=True)]).perform()
+    assert play.all[0].told_by == "t-1"
+
+
+def test_nobody_watches_a_task_on_a_worker() -> None:
+    play = Play(Usual(), [Work("a", "r", says_so=True)], [Work("b", "r")]).perform()
+    assert [work.watched for work in play.all] == [True, False]
+
+
+def test_nobody_watches_with_one_thread() -> None:
+    play = Play(Usual(), [Work("a"), Work("b")], threads=1).perform()
+    assert [work.watched for work in play.all] == [False, False]
 
 
 def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
@@ -918,6 +953,7 @@ class LooksAfterTheWatchFirst(StagedBaton):
 
     def call(self, task: Task) -> bool:
         self._task = task
+        task.watched = True
         self._calls += 1
         if self._asleep:
             self._alarm.set()
@@ -953,6 +989,8 @@ def test_nobody_leads_when_the_watch_puts_the_baton_back() -> None:
 
 
 class Errand:
+    watched = False
+
     def __init__(self, act: Callable[[], object], route: str = "r") -> None:
         self.act, self.kind = act, route
 
@@ -962,6 +1000,9 @@ class Errand:
 
     def run(self) -> None:
         self.act()
+
+    def overdue(self) -> None:
+        """Go on: nobody waits for a part of it."""
 
 
 class Errands:

@@ -941,6 +941,114 @@ class Watching(MemoryStream):
         return super()._sendmsg(buffers)
 
 
+def ready(application: Any, ask: bytes = GET) -> tuple[Client, MemoryStream]:
+    """Give a client whose exchange waits to be run."""
+    client = Client(application)
+    assert client.connection.receive(ask)
+    assert client.connection.advance(client.now)
+    return client, client.stream
+
+
+PIECES = [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "11")]], ids=["chunked", "counted"])
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "unwatched"])
+def test_pieces_of_a_watched_call_may_wait_for_more_and_others_leave_at_once(watched: bool, headers: Any) -> None:
+    """PEP 3333, "Buffering and Streaming": a piece may wait while another thread sees to it that it leaves."""
+    held = []
+
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", headers)
+        for piece in PIECES:
+            yield piece
+            held.append(stream.held)
+
+    client, stream = ready(application)
+    client.connection.watched = watched
+    client.connection.run()
+    assert held[:2] == ([held[0], held[0] + (len(b"3\r\ntwo\r\n") if not headers else 3)] if watched else [0, 0])
+    assert (held[0] > len(b"one")) is watched  # the head goes with the first
+    client.connection.flush(client.now)
+    assert stream.held == 0
+    assert stream.sent.endswith(b"onetwothree" if headers else b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
+
+
+def test_from_when_a_call_is_overdue_its_pieces_leave_at_once_and_what_waited_too() -> None:
+    held = []
+
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        client.connection.overdue()
+        held.append(stream.held)
+        yield b"two"
+        held.append(stream.held)
+
+    client, stream = ready(application)
+    client.connection.watched = True
+    client.connection.run()
+    assert held == [0, 0]
+    assert b"one" in stream.sent
+    assert b"two" in stream.sent
+
+
+def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -> None:
+    """The watch comes between the look whether it watches and the send."""
+    held = []
+
+    class Overtaken(MemoryStream):
+        def send(self, data: Any, flags: int = 0) -> int:
+            if flags:
+                client.connection.overdue()
+            return super().send(data, flags)
+
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        held.append(stream.held)
+
+    client = Client(application, stream=Overtaken())
+    stream = client.stream
+    assert client.connection.receive(GET)
+    assert client.connection.advance(client.now)
+    client.connection.watched = True
+    client.connection.run()
+    assert held == [0]
+
+
+def test_what_is_written_leaves_at_once_also_in_a_watched_call() -> None:
+    """PEP 3333, "The write() Callable"."""
+    held = []
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        write = start_response("200 OK", [])
+        write(b"one")
+        held.append(stream.held)
+        return [b"two"]
+
+    client, stream = ready(application)
+    client.connection.watched = True
+    client.connection.run()
+    assert held == [0]
+
+
+def test_pieces_that_wait_leave_before_a_reset() -> None:
+    """A response without a length in HTTP/1.0 is cut with a reset, which would drop them."""
+
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        raise ValueError
+
+    client, stream = ready(application, GET_1_0)
+    client.connection.watched = True
+    client.connection.run()
+    assert stream.held == 0
+    assert client.connection.abrupt
+    assert stream.sent.endswith(b"one")
+
+
 @pytest.mark.parametrize("room", [None, 100, 50_000], ids=["at-once", "little-of-it", "half-of-it"])
 def test_a_large_body_is_never_copied(room: int | None) -> None:
     """It is sent from where it lies, also the part of it that the socket does not take at once."""

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wsgiserver import Server, baton, connection, heads, http11, loop, pages, responses
+from wsgiserver import Server, baton, connection, files, heads, http11, loop, pages, responses
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -375,7 +375,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"(../../wsgiserver/http11.py) | {http11.EXTENSIONS_LIMIT >> 10} KiB |",
         f"| {connection.HEAD_APPETITE >> 10} KiB; in a body {connection.BODY_APPETITE >> 10} KiB |",
         f"| {connection.LINGER_SIZE >> 20} MiB, {connection.LINGER_TIME:g} s |",
-        f"| {connection.FILE_SHARE >> 20} MiB | the others have their turn",
+        f"| {files.FILE_SHARE >> 20} MiB | the others have their turn",
         f"(../../wsgiserver/loop.py) | {loop.COHORT} |",
         f"| {heads.KNOWN_NAMES} names of {heads.KNOWN_NAME_LENGTH} bytes at most |",
         f"| {heads.KNOWN_HOSTS} values of {heads.KNOWN_HOST_LENGTH} bytes at most |",

@@ -31,6 +31,7 @@ ORDER = (
     "faults",
     "guards",
     "strict",
+    "files",
     "connection",
     "logs",
     "welcome",

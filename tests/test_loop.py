@@ -367,9 +367,9 @@ class Recorded(Listener):
             stream.send = self.recorded("write", stream.send)
         return stream
 
-    def recorded(self, what: str, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def recorder(argument: Any) -> Any:
-            result = call(argument)  # which raises when there is nothing to read
+    def recorded(self, what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def recorder(*arguments: Any) -> Any:
+            result = call(*arguments)  # which raises when there is nothing to read
             self.log.append(what)
             return result
 

@@ -656,6 +656,40 @@ def test_a_stream_receives_and_sends_without_waiting(pair: tuple[Stream, socket.
     assert client.recv(99) == b"answer"
 
 
+@linux
+def test_what_may_wait_for_more_leaves_when_it_is_pushed() -> None:
+    import fcntl
+    import struct
+
+    def unsent(stream: Stream) -> int:
+        siocoutqnsd = 0x894B  # <linux/sockios.h>: octets that were given to the system, and have not left
+        return int(struct.unpack("i", fcntl.ioctl(stream.fileno(), siocoutqnsd, bytes(4)))[0])
+
+    with listening("127.0.0.1:0") as listener, connect(listener) as client:
+        stream = accepted(listener)
+        waited = False
+        for _ in range(100):  # the system may have let it leave already, for after 200 ms it does
+            assert stream.send(b"one", stream.more) == 3
+            waited |= unsent(stream) > 0
+            stream.push()
+            assert unsent(stream) == 0
+            assert client.recv(3) == b"one"
+        assert waited
+        stream.close()
+        stream.push()
+
+
+@linux
+def test_nothing_waits_on_a_unix_socket(tmp_path: Path) -> None:
+    with listening(f"unix:{tmp_path / 'socket'}") as listener, connect(listener) as client:
+        stream = accepted(listener)
+        stream.send(b"one", stream.more)
+        client.setblocking(False)
+        assert client.recv(10) == b"one"
+        stream.push()
+        stream.close()
+
+
 def test_a_stream_sends_several_buffers_at_once(pair: tuple[Stream, socket.socket]) -> None:
     stream, client = pair
     if stream.sendmsg is None:

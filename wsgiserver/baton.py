@@ -65,12 +65,22 @@ LATE = 0.001
 class Task(Protocol):
     """A piece of work; for the server, one exchange."""
 
+    # Set before it is run: when it takes long, ``overdue`` is called.
+    watched: bool
+
     @property
     def route(self) -> Hashable:
         """Which kind of work this is, for the predictor; any thread may ask, until the task has run."""
 
     def run(self) -> None:
         """Do it, on whichever thread. It must not raise."""
+
+    def overdue(self) -> None:
+        """Know that the loop goes on elsewhere, for this takes long; called on another thread, and once at most.
+
+        It may not have begun yet, or have just ended; but nobody has done anything after it. It must be quick, not
+        raise, and not use the baton.
+        """
 
 
 # What a worker can be given beside a task: the loop, and leave to go.
@@ -205,6 +215,7 @@ class Baton:
         if (self.busy >= self.threads or (self._doubts and task.route in self._doubts)) and self._give(task):
             return True
         self._task = task
+        task.watched = self.threads > 1
         self._calls += 1
         baton = self._baton
         baton.release()
@@ -240,8 +251,10 @@ class Baton:
             self._idle.append(heir)
             return
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
-        if self._calls == call and self._task is not None:
-            self._learn(self._task.route, blocked=True)
+        if self._task is not None:
+            if self._calls == call:
+                self._learn(self._task.route, blocked=True)
+            self._task.overdue()
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
 
@@ -308,6 +321,7 @@ class Baton:
 
     def _work(self, task: Task) -> None:
         route, began = task.route, self._clock()
+        task.watched = False
         task.run()
         blocked = self._clock() - began >= self.tick
         if blocked or route in self._doubts:

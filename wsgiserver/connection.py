@@ -7,20 +7,21 @@ Who may call what (one owner at a time):
 
 * the loop's leader owns it in every state but ``ANSWERING`` and calls ``receive``, ``advance``, ``flush``, ``expire``
   and ``close``;
+* any other thread calls ``overdue``, before the exchange that runs can have been given back and taken up by the loop;
 * the thread that runs the exchange owns it in ``ANSWERING`` and calls ``run``, which calls ``send``, ``lay``,
   ``lay_file`` and ``cut``. ``lay``, ``lay_file`` and ``cut`` end the response and give the connection back with their
   last statement, ``hand_in``; that thread does not touch it again. ``flush`` takes it from there.
 """
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final
 
 from wsgiserver.environ import make_environ, tell_decoded
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
+from wsgiserver.files import FilePart, FileShortened
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request
@@ -45,26 +46,16 @@ LINGER_SIZE: Final = 1024 * 1024
 # Octets asked of the client at a time: for heads, for bodies.
 HEAD_APPETITE: Final = 16 * 1024
 BODY_APPETITE: Final = 256 * 1024
-# Octets of a file sent in one turn, so that a quick client does not keep the others waiting.
-FILE_SHARE: Final = 4 * 1024 * 1024
 # Characters of a path that tell one route from another.
 ROUTE_LENGTH: Final = 128
-
-
-class FilePart(NamedTuple):
-    """What is left to send of an open file, whose descriptor is the connection's own; all in octets."""
-
-    descriptor: int
-    offset: int
-    size: int
 
 
 class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received",
-        "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watching",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received", "abrupt", "appetite",
+        "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watched", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +82,8 @@ class Connection:
         # What is to leave: bytes, then a part of a file.
         self._out: bytes | memoryview = b""
         self._file: FilePart | None = None
+        # What leaves while the application goes on may wait for more, until another thread calls ``overdue``.
+        self.watched = False
         # The response was cut: the connection ends behind it, with a reset where it must.
         self._cut = False
         self.abrupt = False
@@ -261,17 +254,31 @@ class Connection:
         """Whether the kernel sends files on this transport."""
         return self.stream.sendfile is not None
 
-    def send(self, data: bytes) -> None:
-        """Let a piece of a response leave, all of it, before the application makes the next.
+    def overdue(self) -> None:
+        """Let leave at once what the application sends from now on, and what waits for more; see ``baton.Task``."""
+        self.watched = False
+        self.stream.push()
 
-        PEP 3333, "Buffering and Streaming": a block is not to be delayed while the next is made. What the system does
-        not take at once is waited for, ``timeout_send`` seconds at most for each piece that the client takes. Raises
-        ``ClientGone``.
+    def send(self, data: bytes, more: bool = False) -> None:
+        """Give a piece of a response to the system, all of it, before the application makes the next.
+
+        PEP 3333, "Buffering and Streaming": a block is not to be delayed while the next is made, or another thread must
+        let it leave. So where a call is watched, and ``more`` may follow, the system sends several pieces together, and
+        ``overdue`` sees to it that none waits longer than the watch does; a send of its own, 9 µs, is saved for each.
+        Else, it leaves at once.
+
+        What the system does not take at once is waited for, ``timeout_send`` seconds at most for each piece that the
+        client takes. Raises ``ClientGone``.
         """
         if self._cut:
             raise ClientGone("the client has been given up")
         try:
-            sent = self._try_send(data)
+            if more and self.watched:
+                sent = self._try_send(data, self.stream.more)
+                if not self.watched:
+                    self.stream.push()  # the watch has come in between
+            else:
+                sent = self._try_send(data)
             if sent != len(data):
                 self._send_rest(memoryview(data)[sent:], self.site.settings.timeout_send)
         except ClientGone:
@@ -293,9 +300,9 @@ class Connection:
         except (OSError, ValueError) as error:
             raise ClientGone("the connection was closed") from error
 
-    def _try_send(self, data: bytes | memoryview) -> int:
+    def _try_send(self, data: bytes | memoryview, flags: int = 0) -> int:
         try:
-            return self.stream.send(data)
+            return self.stream.send(data, flags)
         except BlockingIOError:
             return 0
         except (OSError, ValueError) as error:  # ValueError: the server has stopped, and closed the stream
@@ -336,7 +343,9 @@ class Connection:
     def cut(self, *, abrupt: bool) -> None:
         """End a response that is not whole; the connection is closed behind what was sent of it."""
         self._cut = True
-        self.abrupt |= abrupt
+        if abrupt:
+            self.abrupt = True
+            self.stream.push()  # before the reset, which drops what waits
         self._give_back()
 
     # -- what leaves: the loop's leader ----------------------------------------------------------------------------
@@ -390,24 +399,12 @@ class Connection:
         sendfile = self.stream.sendfile
         if sendfile is None:
             raise OSError("this transport sends no files")
-        descriptor, offset, size = part
-        share = min(size, FILE_SHARE)
-        while share:
-            try:
-                sent = sendfile(descriptor, offset, share)
-            except BlockingIOError:
-                if self._file == part:
-                    raise
+        try:
+            if not part.send(sendfile):
                 return False
-            if not sent:
-                self.site.report(f"{self.exchange!r}: the file became shorter while it was sent")
-                raise OSError("the file became shorter while it was sent")
-            offset += sent
-            size -= sent
-            share -= sent
-            self._file = FilePart(descriptor, offset, size)
-        if size:
-            return False
+        except FileShortened as error:
+            self.site.report(f"{self.exchange!r}: {error}")
+            raise
         self._close_file()
         return True
 
@@ -491,7 +488,7 @@ class Connection:
 
     def _close_file(self) -> None:
         if self._file is not None:
-            os.close(self._file.descriptor)
+            self._file.close()
             self._file = None
 
     def __repr__(self) -> str:

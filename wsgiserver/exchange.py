@@ -132,8 +132,11 @@ class Channel(Protocol):
     def takes_files(self) -> bool:
         """Whether ``lay_file`` can be called: the kernel sends files on this transport."""
 
-    def send(self, data: bytes) -> None:
-        """Let ``data`` leave at once; raise ``ClientGone`` when nobody takes it any more."""
+    def send(self, data: bytes, more: bool = False) -> None:
+        """Let ``data`` leave at once; raise ``ClientGone`` when nobody takes it any more.
+
+        ``more`` may follow: it may wait for that, but not when the application takes its time.
+        """
 
     def lay(self, head: bytes, body: bytes = b"") -> None:
         """Lay down the last bytes of the response. The loop lets them leave; the exchange has ended."""
@@ -246,10 +249,17 @@ class Exchange:
             exc_info = None  # else the frame and its traceback would keep each other alive
 
     def write(self, data: bytes, /) -> None:
-        """Send one piece of the body at once; the piece that completes a Content-Length ends the response.
+        """Send one piece of the body at once; it is what ``start_response`` returns (PEP 3333, "The write() Callable").
 
-        It is what ``start_response`` returns (PEP 3333, "The write() Callable"), and what takes each chunk of the
-        iterable. Raises ``BadResponse`` for what is no ``bytes``, or for more of them than Content-Length says.
+        Raises what ``add`` does.
+        """
+        self.add(data, more=False)
+
+    def add(self, data: bytes, more: bool) -> None:
+        """Send one piece of the body; the piece that completes a Content-Length ends the response.
+
+        ``more`` may follow, see ``Channel.send``. Raises ``BadResponse`` for what is no ``bytes``, or for more of them
+        than Content-Length says.
         """
         if type(data) is not bytes:
             raise BadResponse(f"a chunk of the body is a {type(data).__name__}, not bytes (PEP 3333)")
@@ -265,20 +275,20 @@ class Exchange:
                 return
             head = self._begin(None)
         if self._framing is LENGTH:
-            self._write_counted(head, data)
+            self._write_counted(head, data, more)
         elif self._framing is NONE:
             self._end(head)
         else:
             self.body_sent += len(data)
-            self._channel.send(head + (chunk(data) if self._framing is CHUNKED else data))
+            self._channel.send(head + (chunk(data) if self._framing is CHUNKED else data), more)
 
-    def _write_counted(self, head: bytes, data: bytes) -> None:
+    def _write_counted(self, head: bytes, data: bytes, more: bool) -> None:
         left = self._left
         size = len(data)
         if size < left:
             self._left = left - size
             self.body_sent += size
-            self._channel.send(head + data)
+            self._channel.send(head + data, more)
             return
         if size > left:
             data = data[:left]
@@ -322,13 +332,13 @@ class Exchange:
                 self._end(head, body)
                 return
             if body:
-                self._write_counted(head, body)
+                self._write_counted(head, body, more=True)
                 head = b""
             if self._left:
                 self._too_short(head)
             return
         if body:
-            self.write(body)
+            self.add(body, more=True)
         if self.progress is SENDING:
             if self._framing is LENGTH and self._left:
                 self._too_short(b"")

@@ -43,7 +43,7 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
             return
     for data in result:
         if data or type(data) is not bytes:
-            exchange.write(data)
+            exchange.add(data, more=True)
             if exchange.progress is ENDED and exchange.bodyless:
                 break  # what follows would only be dropped, and may never end
     exchange.finish()

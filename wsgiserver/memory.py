@@ -38,7 +38,8 @@ class MemoryStream:
         # How the server ended it: "shut" (its sending side), "closed" or "reset"; "" while it goes on.
         self.end = ""
         self.recv: Callable[[int], bytes] = self._recv
-        self.send: Callable[[Any], int] = self._send
+        self.send: Callable[..., int] = self._send
+        self.more = 0
         self.sendmsg: Callable[[Any], int] | None = self._sendmsg
         # Windows has no pread.
         self.sendfile: Callable[[int, int, int], int] | None = self._sendfile if hasattr(os, "pread") else None
@@ -57,7 +58,7 @@ class MemoryStream:
         del self.inbox[:size]
         return data
 
-    def _send(self, data: Any) -> int:
+    def _send(self, data: Any, flags: int = 0) -> int:
         """Take all of ``data``."""
         self._check()
         self.sent += data
@@ -78,6 +79,9 @@ class MemoryStream:
     def wait_writable(self, timeout: float) -> bool:
         """Wait for nothing: this client takes everything at once."""
         return True
+
+    def push(self) -> None:
+        """Let nothing leave: it has left already."""
 
     def shut(self) -> None:
         """End the server's sending side."""

@@ -151,9 +151,9 @@ class RecordedStream(Stream):
         self._recorder.received(data)
         return data
 
-    def _send(self, data: Chunk) -> int:
+    def _send(self, data: Chunk, flags: int = 0) -> int:
         self._recorder.sends(data, len(data))
-        return self._sent(len(data), lambda: self._socket.send(data))
+        return self._sent(len(data), lambda: self._socket.send(data, flags))
 
     def _sendmsg(self, buffers: Iterable[Chunk]) -> int:
         buffers = list(buffers)

@@ -162,7 +162,7 @@ _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 
 
-def _refuse_to_send(data: object) -> int:
+def _refuse_to_send(data: object, flags: int = 0) -> int:
     raise ConnectionAbortedError(errno.ECONNABORTED, "the server has closed the connection")
 
 
@@ -173,6 +173,9 @@ class Stream:
     raise ``BlockingIOError`` when the socket is not ready, another ``OSError`` when the client is gone.
     """
 
+    # Flags of ``send``. TCP then sends what fills a segment, and the rest with what follows, or after 200 ms.
+    more: int = getattr(socket, "MSG_MORE", 0)
+
     __slots__ = ("_aborted", "_socket", "fileno", "peer", "peer_host", "peer_port", "recv", "send", "sendmsg")
 
     def __init__(self, client: socket.socket, peer_address: object) -> None:
@@ -180,7 +183,7 @@ class Stream:
         self._aborted = False
         self.fileno: Callable[[], int] = client.fileno
         self.recv: Callable[[int], bytes] = client.recv
-        self.send: Callable[[Chunk], int] = client.send
+        self.send: Callable[..., int] = client.send
         self.sendmsg: Callable[[Iterable[Chunk]], int] | None = getattr(client, "sendmsg", None)
         if isinstance(peer_address, tuple):
             host: str = peer_address[0]
@@ -217,6 +220,11 @@ class Stream:
         # The client will send no more; it may read on.
         poll.modify(self.fileno(), select.POLLOUT)
         return bool(poll.poll(timeout * 1000))
+
+    def push(self) -> None:
+        """Let leave what was sent with ``more``; any thread may call it."""
+        with contextlib.suppress(OSError):  # not TCP, which let it leave at once; or closed
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def shut(self) -> None:
         """Tell the client that nothing more comes; what it sends can still be read."""

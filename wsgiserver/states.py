@@ -61,7 +61,10 @@ class Stream(Protocol):
     """
 
     recv: Callable[[int], bytes]
-    send: Callable[[Any], int]
+    send: Callable[..., int]
+    # What ``send`` takes beside the data when more follows soon, and it may wait for that, until ``push`` is called by
+    # whichever thread; 0 where the platform has no such thing.
+    more: int
     sendmsg: Callable[[Any], int] | None
     peer: str
     peer_host: str
@@ -70,6 +73,7 @@ class Stream(Protocol):
     @property
     def sendfile(self) -> Callable[[int, int, int], int] | None: ...  # noqa: D102
     def wait_writable(self, timeout: float) -> bool: ...  # noqa: D102
+    def push(self) -> None: ...  # noqa: D102
     def shut(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
     def abort(self) -> None: ...  # noqa: D102
