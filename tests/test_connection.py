@@ -1469,6 +1469,6 @@ def test_a_connection_that_rests_reads_the_same_head_again() -> None:
     client = Client(hello)
     client.send(GET)
     client.connection.rest()
-    assert client.connection._reader._fields is None
+    assert client.connection._reader._request is None
     assert client.send(GET) == HELLO
     assert client.send(GET + GET) == HELLO * 2

@@ -19,6 +19,7 @@ ORDER = (
     "grammar",
     "messages",
     "heads",
+    "forms",
     "settings",
     "http11",
     "responses",
@@ -54,7 +55,7 @@ ORDER = (
 # Who may import what is not the standard library's. The two for tests are loaded by those alone who have it.
 OTHERS = {"cli": {"typer"}, "testapp": {"webtest"}, "pytest_plugin": {"pytest"}}
 # Bytes in, bytes out: no sockets, no threads, no clock, no system.
-PURE = ("grammar", "messages", "heads", "http11", "responses", "rules")
+PURE = ("grammar", "messages", "heads", "forms", "http11", "responses", "rules")
 IMPURE = frozenset(("socket", "ssl", "select", "selectors", "threading", "time", "os"))
 # The package's front door, and its command.
 DOORS = ("__init__", "__main__")

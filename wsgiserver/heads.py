@@ -34,8 +34,8 @@ KNOWN_NAMES: Final = 1024
 KNOWN_NAME_LENGTH: Final = 64
 
 
-def _variable(name: str) -> str:
-    """Give the CGI variable of a valid name, and remember it."""
+def variable_of(name: str) -> str:
+    """Give the CGI variable of a valid name, "" for one that is dropped, and remember it."""
     variable = _variables.get(name)
     if variable is None:
         variable = cgi_variable(name)
@@ -119,7 +119,7 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     try:
         variables = {_variables[name]: value for name, value in pairs}
     except KeyError:
-        variables = {_variable(name): value for name, value in pairs}
+        variables = {variable_of(name): value for name, value in pairs}
     if len(variables) != len(pairs) or "" in variables:
         variables = _combine(pairs, block)
     fields = Fields(block, variables)
@@ -150,7 +150,7 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
     """Combine the values of fields that came more than once (RFC 9110 section 5.3); leave out what is dropped."""
     variables: dict[str, str] = {}
     for index, (name, value) in enumerate(pairs):
-        key = _variable(name)
+        key = variable_of(name)
         if key not in variables:
             variables[key] = value
         elif key in _SINGLE:
@@ -218,7 +218,7 @@ def parse_request_line(line: bytes) -> RequestLine:
     else:
         authority, path, query = _absolute_form(target.encode("latin-1"), method, line)
     if "%" in path:
-        path = _decode_path(path.encode("latin-1"), line)
+        path = decode_path(path.encode("latin-1"), line)
     return method, target, path, query, authority, 0 if minor == "0" else 1
 
 
@@ -238,7 +238,8 @@ def _absolute_form(target: bytes, method: str, line: bytes) -> tuple[str, str, s
     return authority.decode("latin-1"), path.decode("latin-1") or "/", query.decode("latin-1")
 
 
-def _decode_path(path: bytes, line: bytes) -> str:
+def decode_path(path: bytes, line: bytes) -> str:
+    """Decode the escapes of the path that stands in a request line (RFC 3986 section 2.1), or raise ``BadRequest``."""
     broken = BROKEN_ESCAPE.search(path)
     if broken is not None:
         at = line.index(path) + broken.start()

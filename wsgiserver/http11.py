@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from wsgiserver.forms import Form, make_form
 from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK, PLAIN_CHUNK_LINE
 from wsgiserver.heads import (
     RequestLine,
@@ -22,7 +23,7 @@ from wsgiserver.heads import (
     parse_request_line,
     too_many_fields,
 )
-from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
+from wsgiserver.messages import BadRequest, Request, cgi_variable
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
 EMPTY_LINES: Final = 2
@@ -34,6 +35,9 @@ CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
 # A buffer of more octets that is used up request by request becomes a bytearray; a head of more is not remembered.
 LONG: Final = 4096
+# A form takes as long to make as three heads to parse, and pays from the third on that fits in. So it is made when two
+# in a row did not fit, and no more when so many did not: that client changes more than values.
+MISFITS: Final = 8
 
 
 class RecentHeads:
@@ -109,7 +113,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_buffer", "_count", "_extensions", "_fields", "_head", "_left", "_limits", "_line", "_phase",
+        "_buffer", "_count", "_extensions", "_form", "_head", "_left", "_limits", "_line", "_misfits", "_phase",
         "_quick", "_recent", "_request", "_searched", "_total", "asked", "trailers",
     )  # fmt: skip
 
@@ -121,10 +125,12 @@ class Reader:
         # What came and was not yet read: bytes, or a bytearray once pieces were put together.
         self._buffer: bytes | bytearray = b""
         self._phase = COMPLETE
-        # The last head and its fields: what comes again is not parsed again.
+        # The last head and its request: what comes again is not parsed again.
         self._head = b""
         self._request: Request | None = None
-        self._fields: Fields | None = None
+        # What comes again with changes is filled in; how many heads in a row did not fit in.
+        self._form: Form | None = None
+        self._misfits = 0
         # Within the buffer: where the line that is being read begins; where the search for its end goes on.
         self._line = 0
         self._searched = 0
@@ -168,7 +174,8 @@ class Reader:
     def forget(self) -> None:
         """Forget the last head, which a client that is idle does not repeat soon; it may hold 30 KB."""
         self._head = b""
-        self._request = self._fields = None
+        self._request = self._form = None
+        self._misfits = 0
 
     # .. the head ..
 
@@ -212,25 +219,29 @@ class Reader:
             known = self._recent.get(head)
             if known is not None:
                 self._head, self._request = known
-                self._fields = self._request.fields
                 return self._request
         elif head == self._head:
             return self._request
-        line_end = head.find(b"\r\n")
         self.asked = None
+        if self._form is not None:
+            request = self._form.fill(head)
+            if request is not None:
+                self._head, self._request = head, request
+                self._misfits = 0
+                return request
+        line_end = head.find(b"\r\n")
         self.asked = line = parse_request_line(head[:line_end])
-        block = head[line_end + 2 : -2]
-        fields = self._fields
-        if fields is None or block != fields.block:
-            fields = parse_fields(block, self._limits.limit_fields)
-        request = Request(*line, fields)
+        request = Request(*line, parse_fields(head[line_end + 2 : -2], self._limits.limit_fields))
         check_head(request)
-        if self._request is None:
-            self._recent.note(head, request)
         if len(head) <= LONG:
+            if self._request is None:
+                self._recent.note(head, request)
+            elif self._misfits < MISFITS:
+                if self._misfits:
+                    self._form = make_form(self._head, head, request, self._form) or self._form
+                self._misfits += 1
             self._head = head
             self._request = request
-            self._fields = fields
         return request
 
     def _scan_head(self) -> Request | None:

@@ -86,6 +86,8 @@ class Request:
     repeated = False
     # What ``environ`` makes of a head that is repeated: an environ, and the one of the listener that it was made from.
     environ: tuple[dict[str, Any], dict[str, Any]] | None = None
+    # A request with much the same head, and the variables that are others; the target may be another, too.
+    like: "tuple[Request, dict[str, str]] | None" = None
     # What ``logs`` says of it, in two parts.
     told: tuple[str, str] | None = None
 

@@ -1,0 +1,109 @@
+"""Takes a head that is like one that came before and gives its ``Request``; looks only at what may differ.
+
+A client sends the same lines again and again, and those that differ are few: the target, a cookie, what a proxy adds.
+From two heads that were parsed a `Form` is made, a head with a blank wherever they differ. To fill it in is to find
+what stands in the blanks, between texts that are known to be good. ``http11`` keeps a form for each connection, and
+parses whatever does not fit in. With ten fields of which three differ this takes a third of the instructions.
+"""
+
+from typing import Final
+
+from wsgiserver.heads import decode_path, variable_of
+from wsgiserver.messages import Fields, Request
+
+# Variables of fields that decide where requests begin and end, or are checked in ways of their own.
+_NO_BLANKS: Final = frozenset(
+    ("HTTP_HOST", "CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT", "HTTP_TRANSFER_ENCODING")
+)
+# What ``Fields`` says of them.
+_OPTIONS: Final = ("content_length", "chunked", "has_body", "close", "keep_alive", "expect")
+
+
+class Form:
+    """A head with blanks: the target, and the values of some fields. Never changed once it is made."""
+
+    __slots__ = ("_block_at", "_options", "_parts", "_request", "_start", "blanks")
+
+    def __init__(self, head: bytes, request: Request, blanks: dict[int, tuple[str, str]]) -> None:
+        # Of each field line that has a blank, by its number: what stands before the value, and the variable.
+        self.blanks = blanks
+        # The request that the form was made from.
+        self._request = request
+        fields = request.fields
+        self._options = {name: value for name in _OPTIONS if (value := getattr(fields, name)) != getattr(Fields, name)}
+        lines = head.decode("latin-1").split("\r\n")
+        self._start, _, version = lines[0].partition(request.target)
+        # How many octets of a head that has no target are not of its fields.
+        self._block_at = len(self._start) + len(version) + 2
+        # Of each blank: its variable, what ends it, and all that stands between it and the next.
+        self._parts = []
+        variable, end, between = "", " ", version + "\r\n"
+        for number, line in enumerate(lines[1:-2]):
+            if number in blanks:
+                start, next_variable = blanks[number]
+                self._parts.append((variable, end, between + start))
+                variable, end, between = next_variable, "\r", "\r\n"
+            else:
+                between += line + "\r\n"
+        self._parts.append((variable, end, between + "\r\n"))
+
+    def fill(self, head: bytes) -> Request | None:
+        """Give the request of a whole head, with the empty line at its end; None where it does not fit in.
+
+        Raises ``BadRequest`` as ``parse_request_line`` does.
+        """
+        text = head.decode("latin-1")
+        start = self._start
+        if not text.startswith(start):
+            return None
+        at = len(start)
+        values = {}
+        for variable, end, between in self._parts:
+            until = text.find(end, at)
+            value = text[at:until]
+            # Whatever is not within ASCII, or white space around a value, is left to those who parse.
+            if not text.startswith(between, until) or not (value.isascii() and value.isprintable()):
+                return None
+            if value.strip() != value:
+                return None
+            values[variable] = value
+            at = until + len(between)
+        target = values.pop("")
+        if at != len(text) or target[:1] != "/" or "#" in target:
+            return None
+        path, _, query = target.partition("?")
+        if "%" in path:
+            path = decode_path(path.encode("latin-1"), head[: head.find(b"\r\n")])
+        like = self._request
+        fields = like.fields
+        if values:
+            fields = Fields(head[self._block_at + len(target) : -2], fields.variables | values)
+            if self._options:
+                vars(fields).update(self._options)
+        request = Request(like.method, target, path, query, None, like.minor, fields)
+        request.like = like, values
+        return request
+
+
+def make_form(last_head: bytes, head: bytes, request: Request, form: Form | None) -> Form | None:
+    """Make a form that fits both heads, of which the second has been parsed, and most of what fits ``form`` too.
+
+    None where there can be none, or a field came twice or is dropped.
+    """
+    count = head.count(b"\r\n")
+    if count != last_head.count(b"\r\n") or count != len(request.fields.variables) + 2 or request.target[0] != "/":
+        return None
+    lines, last_lines = (each.decode("latin-1").split("\r\n")[1:-2] for each in (head, last_head))
+    known = form.blanks if form is not None else {}
+    blanks = {}
+    for number, (line, last_line) in enumerate(zip(lines, last_lines, strict=True)):
+        if line == last_line and number not in known:
+            continue
+        name, _, value = line.partition(":")
+        variable = variable_of(name)
+        start = line[: len(line) - len(value.lstrip(" \t"))]
+        if variable not in _NO_BLANKS and last_line.startswith(start):
+            blanks[number] = start, variable
+        elif line != last_line:
+            return None
+    return Form(head, request, blanks)
