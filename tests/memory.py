@@ -86,14 +86,16 @@ class MemoryStream:
         return data
 
     def send(self, data: Any, flags: int = 0) -> int:
+        held = self.held
         sent = self._sendmsg((data,))
-        self.held = self.held + sent if flags == self.more else 0
+        self.held = held + sent if flags == self.more else 0
         return sent
 
     def push(self) -> None:
         self.held = 0
 
     def _sendmsg(self, buffers: Sequence[Any]) -> int:
+        self.held = 0
         amount = left = self._admit(sum(len(data) for data in buffers))
         for data in buffers:
             self.sent += data[:left]

@@ -941,34 +941,36 @@ class Watching(MemoryStream):
         return super()._sendmsg(buffers)
 
 
-def ready(application: Any, ask: bytes = GET) -> tuple[Client, MemoryStream]:
+def ready(application: Any, ask: bytes = GET, stream: MemoryStream | None = None) -> tuple[Client, MemoryStream]:
     """Give a client whose exchange waits to be run."""
-    client = Client(application)
+    client = Client(application, stream=stream)
     assert client.connection.receive(ask)
     assert client.connection.advance(client.now)
     return client, client.stream
 
 
-PIECES = [b"one", b"two", b"three"]
+def run(client: Client, *, watched: bool = True) -> None:
+    client.connection.watched = watched
+    client.connection.run()
 
 
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "11")]], ids=["chunked", "counted"])
 @pytest.mark.parametrize("watched", [True, False], ids=["watched", "unwatched"])
-def test_pieces_of_a_watched_call_may_wait_for_more_and_others_leave_at_once(watched: bool, headers: Any) -> None:
+def test_pieces_behind_the_first_may_wait_for_more_in_a_watched_call(watched: bool, headers: Any) -> None:
     """PEP 3333, "Buffering and Streaming": a piece may wait while another thread sees to it that it leaves."""
     held = []
 
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", headers)
-        for piece in PIECES:
+        for piece in (b"one", b"two", b"three"):
             yield piece
             held.append(stream.held)
 
     client, stream = ready(application)
-    client.connection.watched = watched
-    client.connection.run()
-    assert held[:2] == ([held[0], held[0] + (len(b"3\r\ntwo\r\n") if not headers else 3)] if watched else [0, 0])
-    assert (held[0] > len(b"one")) is watched  # the head goes with the first
+    run(client, watched=watched)
+    second = len(b"two") if headers else len(b"3\r\ntwo\r\n")
+    assert held[:2] == [0, second if watched else 0]
+    assert held[2:] in ([], [second + len(b"5\r\nthree\r\n")], [0])
     client.connection.flush(client.now)
     assert stream.held == 0
     assert stream.sent.endswith(b"onetwothree" if headers else b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
@@ -980,17 +982,16 @@ def test_from_when_a_call_is_overdue_its_pieces_leave_at_once_and_what_waited_to
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         yield b"one"
+        yield b"two"
+        held.append(stream.held)
         client.connection.overdue()
         held.append(stream.held)
-        yield b"two"
+        yield b"three"
         held.append(stream.held)
 
     client, stream = ready(application)
-    client.connection.watched = True
-    client.connection.run()
-    assert held == [0, 0]
-    assert b"one" in stream.sent
-    assert b"two" in stream.sent
+    run(client)
+    assert held == [8, 0, 0]
 
 
 def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -> None:
@@ -1006,14 +1007,11 @@ def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         yield b"one"
+        yield b"two"
         held.append(stream.held)
 
-    client = Client(application, stream=Overtaken())
-    stream = client.stream
-    assert client.connection.receive(GET)
-    assert client.connection.advance(client.now)
-    client.connection.watched = True
-    client.connection.run()
+    client, stream = ready(application, stream=Overtaken())
+    run(client)
     assert held == [0]
 
 
@@ -1023,30 +1021,51 @@ def test_what_is_written_leaves_at_once_also_in_a_watched_call() -> None:
 
     def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
         write = start_response("200 OK", [])
-        write(b"one")
-        held.append(stream.held)
-        return [b"two"]
+        for piece in (b"one", b"two"):
+            write(piece)
+            held.append(stream.held)
+        return [b"three"]
 
     client, stream = ready(application)
-    client.connection.watched = True
-    client.connection.run()
-    assert held == [0]
+    run(client)
+    assert held == [0, 0]
 
 
-def test_pieces_that_wait_leave_before_a_reset() -> None:
-    """A response without a length in HTTP/1.0 is cut with a reset, which would drop them."""
+@pytest.mark.parametrize("ask", [GET, GET_1_0], ids=["1.1", "1.0"])
+@pytest.mark.parametrize("end", ["whole", "raises", "short"])
+def test_what_waits_leaves_with_the_end_of_its_response(end: str, ask: bytes) -> None:
+    """It does not wait for other clients of the turn; nor would a close, let alone a reset, always let it leave."""
 
+    def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "100")] if end == "short" else [])
+        yield b"one"
+        yield b"two"
+        if end == "raises":
+            raise ValueError
+
+    client, stream = ready(application, ask)
+    run(client)
+    assert stream.held == 0
+    client.connection.flush(client.now)
+    assert b"two" in stream.sent
+
+
+def test_the_end_behind_what_waits_is_sent_by_the_loop_where_the_client_does_not_take_it() -> None:
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         yield b"one"
-        raise ValueError
+        yield b"two"
+        stream.room = 3
 
-    client, stream = ready(application, GET_1_0)
-    client.connection.watched = True
-    client.connection.run()
-    assert stream.held == 0
-    assert client.connection.abrupt
-    assert stream.sent.endswith(b"one")
+    client, stream = ready(application)
+    run(client)
+    assert stream.sent.endswith(b"3\r\ntwo\r\n0\r\n")
+    client.connection.flush(client.now)
+    assert client.state is State.WRITING
+    stream.room = None
+    client.connection.flush(client.now)
+    assert stream.sent.endswith(b"3\r\ntwo\r\n0\r\n\r\n")
+    assert client.state is State.IDLE
 
 
 @pytest.mark.parametrize("room", [None, 100, 50_000], ids=["at-once", "little-of-it", "half-of-it"])

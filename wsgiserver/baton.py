@@ -25,9 +25,9 @@ The guarantees (tests/models/baton.pml is a model of this, in which every order 
     - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
 What must be atomic
     Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
-    (``busy``, ``_calls``, ``_baton``, ``_asleep``, ``_over``): one reference, whole on every build of Python, also the
-    free-threaded ones, as is ``in`` on a dict. Only the leader counts ``_calls`` up. The tick in the last point above
-    outlasts any store buffer, so it needs no fence.
+    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_crowd``, ``_over``): one reference, whole on every
+    build of Python, also the free-threaded ones, as is ``in`` on a dict. Only the leader counts ``_calls`` up. The tick
+    in the last point above outlasts any store buffer, so it needs no fence.
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
@@ -65,7 +65,7 @@ LATE = 0.001
 class Task(Protocol):
     """A piece of work; for the server, one exchange."""
 
-    # Set before it is run: when it takes long, ``overdue`` is called.
+    # Set before it is run: when it takes long, ``overdue`` is called, and soon.
     watched: bool
 
     @property
@@ -76,10 +76,9 @@ class Task(Protocol):
         """Do it, on whichever thread. It must not raise."""
 
     def overdue(self) -> None:
-        """Know that the loop goes on elsewhere, for this takes long; called on another thread, and once at most.
+        """Know that it takes long, or said that it will; on any thread, again and again perhaps.
 
-        It may not have begun yet, or have just ended; but nobody has done anything after it. It must be quick, not
-        raise, and not use the baton.
+        It may not have begun yet, or have ended. It must be quick, not raise, and not use the baton.
         """
 
 
@@ -215,7 +214,7 @@ class Baton:
         if (self.busy >= self.threads or (self._doubts and task.route in self._doubts)) and self._give(task):
             return True
         self._task = task
-        task.watched = self.threads > 1
+        task.watched = self.threads > 1 and not self._crowd  # which keeps the watch waiting too
         self._calls += 1
         baton = self._baton
         baton.release()
@@ -238,7 +237,8 @@ class Baton:
     def will_block(self) -> None:
         """Hand the loop over at once, if the task that says so runs inline; elsewhere there is nothing to do."""
         with self._lock:
-            if self._leader is current_thread():
+            if self._leader is current_thread() and self._task is not None:
+                self._task.overdue()
                 self._hand_on(self._calls)
 
     # For any thread that holds the lock.
@@ -251,10 +251,8 @@ class Baton:
             self._idle.append(heir)
             return
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
-        if self._task is not None:
-            if self._calls == call:
-                self._learn(self._task.route, blocked=True)
-            self._task.overdue()
+        if self._calls == call and self._task is not None:
+            self._learn(self._task.route, blocked=True)
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
 
@@ -387,6 +385,8 @@ class Baton:
             if seen != before:
                 continue
             if not self._baton.locked():
+                if self._task is not None:
+                    self._task.overdue()
                 if before_in_time and not in_time:
                     continue  # perhaps the whole machine stood still; who blocks or computes does so for another tick
                 with self._lock:

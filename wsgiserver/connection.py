@@ -7,7 +7,7 @@ Who may call what (one owner at a time):
 
 * the loop's leader owns it in every state but ``ANSWERING`` and calls ``receive``, ``advance``, ``flush``, ``expire``
   and ``close``;
-* any other thread calls ``overdue``, before the exchange that runs can have been given back and taken up by the loop;
+* any thread calls ``overdue``, whoever owns it;
 * the thread that runs the exchange owns it in ``ANSWERING`` and calls ``run``, which calls ``send``, ``lay``,
   ``lay_file`` and ``cut``. ``lay``, ``lay_file`` and ``cut`` end the response and give the connection back with their
   last statement, ``hand_in``; that thread does not touch it again. ``flush`` takes it from there.
@@ -54,8 +54,8 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received", "abrupt", "appetite",
-        "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watched", "watching",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_reader", "_received", "abrupt",
+        "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watched", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -82,8 +82,9 @@ class Connection:
         # What is to leave: bytes, then a part of a file.
         self._out: bytes | memoryview = b""
         self._file: FilePart | None = None
-        # What leaves while the application goes on may wait for more, until another thread calls ``overdue``.
+        # What leaves while the application goes on may wait for more, until somebody calls ``overdue``; some has.
         self.watched = False
+        self._held = False
         # The response was cut: the connection ends behind it, with a reset where it must.
         self._cut = False
         self.abrupt = False
@@ -264,8 +265,8 @@ class Connection:
 
         PEP 3333, "Buffering and Streaming": a block is not to be delayed while the next is made, or another thread must
         let it leave. So where a call is watched, and ``more`` may follow, the system sends several pieces together, and
-        ``overdue`` sees to it that none waits longer than the watch does; a send of its own, 9 µs, is saved for each.
-        Else, it leaves at once.
+        ``overdue`` lets leave what waits when the call takes long; a send of its own, 9 µs, is saved for each. Where
+        the application keeps the GIL from everybody, TCP does it after 200 ms. Else, it leaves at once.
 
         What the system does not take at once is waited for, ``timeout_send`` seconds at most for each piece that the
         client takes. Raises ``ClientGone``.
@@ -274,6 +275,7 @@ class Connection:
             raise ClientGone("the client has been given up")
         try:
             if more and self.watched:
+                self._held = True
                 sent = self._try_send(data, self.stream.more)
                 if not self.watched:
                     self.stream.push()  # the watch has come in between
@@ -288,17 +290,14 @@ class Connection:
 
     def _send_rest(self, left: memoryview, timeout: float) -> None:
         while left:
-            writable = self._wait_writable(timeout)
+            try:
+                writable = self.stream.wait_writable(timeout)
+            except (OSError, ValueError) as error:
+                raise ClientGone("the connection was closed") from error
             sent = self._try_send(left)
             if not sent and not writable:
                 raise ClientGone(f"the client read nothing for {timeout:g} seconds")
             left = left[sent:]
-
-    def _wait_writable(self, timeout: float) -> bool:
-        try:
-            return self.stream.wait_writable(timeout)
-        except (OSError, ValueError) as error:
-            raise ClientGone("the connection was closed") from error
 
     def _try_send(self, data: bytes | memoryview, flags: int = 0) -> int:
         try:
@@ -312,8 +311,8 @@ class Connection:
         """Lay down the end of a response and give the connection back to the loop, which lets it leave."""
         if self._cut:
             pass  # the client was given up; nothing may follow what is missing
-        elif len(body) > self.site.settings.buffer_response:
-            self._lay_large(head, body)
+        elif self._held or len(body) > self.site.settings.buffer_response:
+            self._lay_at_once(head, body)
         else:
             self._out = head + body
         self._give_back()
@@ -323,8 +322,13 @@ class Connection:
         self.exchange.delivered = True
         self._hand_in(self)
 
-    def _lay_large(self, head: bytes, body: bytes) -> None:
-        """Send what goes of a large body at once, so that it is not copied to stand behind its head."""
+    def _lay_at_once(self, head: bytes, body: bytes) -> None:
+        """Send what goes, so that a large body is not copied, and what waits for more waits for no other client."""
+        if self._held:
+            self._held = False
+            if not head and not body:
+                self.stream.push()
+                return
         sent = 0
         with suppress(OSError):  # not now, or never more: the loop will see which
             sent = self.stream.sendmsg((head, body)) if self.stream.sendmsg is not None else self.stream.send(head)
@@ -343,9 +347,10 @@ class Connection:
     def cut(self, *, abrupt: bool) -> None:
         """End a response that is not whole; the connection is closed behind what was sent of it."""
         self._cut = True
-        if abrupt:
-            self.abrupt = True
-            self.stream.push()  # before the reset, which drops what waits
+        self.abrupt |= abrupt
+        if self._held:
+            self._held = False
+            self.stream.push()  # a reset drops what waits, and so does a close before all that the client sent was read
         self._give_back()
 
     # -- what leaves: the loop's leader ----------------------------------------------------------------------------

@@ -258,8 +258,8 @@ class Exchange:
     def add(self, data: bytes, more: bool) -> None:
         """Send one piece of the body; the piece that completes a Content-Length ends the response.
 
-        ``more`` may follow, see ``Channel.send``. Raises ``BadResponse`` for what is no ``bytes``, or for more of them
-        than Content-Length says.
+        ``more`` may follow, see ``Channel.send``; but the first piece leaves at once. Raises ``BadResponse`` for what
+        is no ``bytes``, or for more of them than Content-Length says.
         """
         if type(data) is not bytes:
             raise BadResponse(f"a chunk of the body is a {type(data).__name__}, not bytes (PEP 3333)")
@@ -274,6 +274,7 @@ class Exchange:
             if self.site.multithread and self._lay_whole(data):
                 return
             head = self._begin(None)
+            more = False
         if self._framing is LENGTH:
             self._write_counted(head, data, more)
         elif self._framing is NONE:
