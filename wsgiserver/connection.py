@@ -163,8 +163,9 @@ class Connection:
             self.exchange.body_received += len(data)
             if whole and self._body is None and len(data) <= self.site.settings.buffer_body:
                 self._body = BytesIO(data)  # it shares the bytes, which saves a copy
-            else:
-                self._store(data)
+                self.appetite = HEAD_APPETITE
+                return True
+            self._store(data)
         if not whole:
             self.appetite = BODY_APPETITE
             self._enter(BODY, now)
@@ -236,15 +237,15 @@ class Connection:
             self.site.report("the server failed while it ran an application", error)
         if not exchange.delivered:
             self.cut(abrupt=True)
-        if body is not None or exchange.error is not None:
-            self._clean_up(exchange, body)
-
-    def _clean_up(self, exchange: Exchange, body: IO[bytes] | None) -> None:
-        """Let go of what would else stay until the collector of cycles comes: a file, and the frames of an error."""
         if body is not None and type(body) is not BytesIO:
             with suppress(Exception):  # the application may have detached it
                 body.close()
-        frames = exchange.error.__traceback__ if exchange.error is not None else None
+        if exchange.error is not None:
+            self._clear_frames(exchange.error)
+
+    def _clear_frames(self, error: BaseException) -> None:
+        """Let go of the frames of an error, which would else stay until the collector of cycles comes."""
+        frames = error.__traceback__
         while frames is not None:
             with suppress(RuntimeError):  # it is still running, in a generator that somebody else holds
                 frames.tb_frame.clear()

@@ -193,12 +193,11 @@ class Reader:
         if not buffer:
             return None
         if self._phase is COMPLETE:
-            if buffer == self._head and self._request is not None:
+            if buffer == self._head and self._request is not None and not self._request.fields.has_body:
                 # The same head once more and nothing behind it, as a client sends that repeats itself.
                 self._buffer = b""
-                request = self._request
-                request.repeated = True
-                return request if not request.fields.has_body else self._begin_body(request)
+                self._request.repeated = True
+                return self._request
             end = buffer.find(b"\r\n\r\n") + 4
             if 4 < end <= self._quick and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
@@ -221,6 +220,7 @@ class Reader:
                 self._head, self._request = known
                 return self._request
         elif head == self._head:
+            self._request.repeated = True
             return self._request
         self.asked = None
         if self._form is not None:
@@ -360,6 +360,13 @@ class Reader:
     def read_body(self) -> bytes:
         """Give the bytes of the body that are here now, decoded; b"" where there are none (see ``complete``)."""
         if self._phase is Phase.LENGTH:
+            buffer = self._buffer
+            if type(buffer) is bytes and len(buffer) == self._left:
+                # All of it and nothing else, as most clients send it.
+                self._buffer = b""
+                self._left = 0
+                self._phase = COMPLETE
+                return buffer
             return self._take(COMPLETE)
         pieces: list[bytes] = []
         if type(self._buffer) is bytes:
