@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from wsgiserver import Server
 
 # Seconds after which a test that waits for the other side has failed. No test that passes waits as long.
 PATIENCE = 30.0
+
+# An example that takes long tells of a busy machine, not of a mistake.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class Client:
