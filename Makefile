@@ -8,10 +8,11 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 WORKERS ?= auto
+COVERAGE = --cov --cov-branch --cov-report=term:skip-covered
 OTHER_PYTHONS ?= 3.12 3.13
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-others test-all lint format types docs check fuzz stress clean
+.PHONY: help run test test-others test-all install-others lint format types docs check fuzz stress clean
 .PHONY: bench bench-profile bench-report bench-all bench-micro
 
 help:  ## list the commands
@@ -21,20 +22,29 @@ run: $(VENV)/.installed-run  ## serve the Hello World page; APP=apps.hello:app s
 	@$(BIN)/wsgiserver $(APP) $(ARGS)
 
 test: $(VENV)/.installed-test  ## run every test, in parallel, with branch coverage; ARGS='-k head' chooses
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(COVERAGE) $(ARGS)
 
 test-all: test test-others  ## the same, then with every other Python that this machine has
 
 test-others:  ## every test with the other Pythons alone, each in its own environment (OTHER_PYTHONS, 3.12 and 3.13)
-	@for version in $(OTHER_PYTHONS); do \
-	    found=; \
-	    for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
-	        if "$$python" -c 'import venv, ensurepip' 2>/dev/null; then found=$$python; break; fi; \
-	    done; \
-	    if [ -z "$$found" ]; then echo "Python $$version: not on this machine, skipped"; continue; fi; \
-	    echo "Python $$version: $$found"; \
-	    $(MAKE) --no-print-directory test VENV=build/venv-$$version PYTHON="$$found" || exit 1; \
-	done
+	$(call with_others,test)
+
+install-others:  ## make the environments of the other Pythons, and run nothing
+	$(call with_others,build/venv-$$version/.installed-test)
+
+# Makes a target with each of the other Pythons. They do without coverage: it would be nearly the same as with the first
+# Python, and the tests of the baton, which switch threads all the time, take almost twice as much CPU time with it.
+define with_others
+@for version in $(OTHER_PYTHONS); do \
+    found=; \
+    for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+        if "$$python" -c 'import venv, ensurepip' 2>/dev/null; then found=$$python; break; fi; \
+    done; \
+    if [ -z "$$found" ]; then echo "Python $$version: not on this machine, skipped"; continue; fi; \
+    echo "Python $$version: $$found"; \
+    $(MAKE) --no-print-directory $(1) VENV=build/venv-$$version PYTHON="$$found" COVERAGE= || exit 1; \
+done
+endef
 
 lint: $(VENV)/.installed-dev  ## ruff: the rules, and the layout
 	@$(BIN)/ruff check .
