@@ -548,9 +548,9 @@ def test_a_task_that_says_it_will_block_is_told_at_once() -> None:
 def test_in_a_crowd_nobody_watches() -> None:
     """The watch needs the GIL as well, which those who compute keep from it."""
     play = Play(Usual(), [Work("a")])
-    play.baton._crowd = True
-    play.baton._crowd_ends = 1000.0
     play.baton.crowded = lambda crowded: None
+    play.baton._set_crowd(True)
+    play.baton._crowd_ends = 1000.0
     play.perform()
     assert play.all[0].watched is False
 

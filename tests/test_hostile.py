@@ -549,7 +549,7 @@ def test_requests_sent_ahead_are_read_no_further_while_one_is_answered() -> None
                 sent += client.socket.send(GET * 1000)
         assert sent < 100_000_000
         (connection,) = home.connections
-        assert len(connection._reader._buffer) <= HEAD_APPETITE
+        assert len(connection._reader.pending) <= HEAD_APPETITE
         home.app.go_on.set()
 
 

@@ -499,7 +499,7 @@ def test_a_client_that_pipelines_and_never_reads_is_not_read_on_and_on(house: An
             made.turn()
     assert made.states == ["WRITING"]
     (connection,) = made.loop.connections.values()
-    assert len(connection._reader._buffer) <= HEAD_APPETITE
+    assert len(connection._reader.pending) <= HEAD_APPETITE
     answered = len(made.exchanges)
     made.turn(5)
     assert len(made.exchanges) == answered

@@ -25,7 +25,7 @@ The guarantees (tests/models/baton.pml is a model of this, in which every order 
     - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
 What must be atomic
     Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
-    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_crowd``, ``_over``): one reference, whole on every
+    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_watches``, ``_over``): one reference, whole on every
     build of Python, also the free-threaded ones, as is ``in`` on a dict. Only the leader counts ``_calls`` up. The tick
     in the last point above outlasts any store buffer, so it needs no fence.
 What was tried
@@ -154,6 +154,7 @@ class Baton:
         self._numbers = count(1)
         self._over = False
         self._crowd = False
+        self._watches = threads > 1  # and not in a crowd, which keeps the watch waiting too; anyone may read it
         # The watch's.
         self._crowd_ends = 0.0
         # When it last looked for a crowd: who led, and what the others had computed.
@@ -214,7 +215,7 @@ class Baton:
         if (self.busy >= self.threads or (self._doubts and task.route in self._doubts)) and self._give(task):
             return True
         self._task = task
-        task.watched = self.threads > 1 and not self._crowd  # which keeps the watch waiting too
+        task.watched = self._watches
         self._calls += 1
         baton = self._baton
         baton.release()
@@ -265,6 +266,7 @@ class Baton:
     def _set_crowd(self, crowd: bool) -> None:
         if crowd is not self._crowd:
             self._crowd = crowd
+            self._watches = self.threads > 1 and not crowd
             self.crowded(crowd)
 
     def _spare(self) -> _Worker | None:

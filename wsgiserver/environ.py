@@ -53,29 +53,23 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
 
 def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes]) -> Environ:
     """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
-    if request.repeated:
-        environ = _known_environ(base, request)
-    elif request.like is not None:
-        like, changes = request.like
-        environ = _known_environ(base, like)
-        environ.update(changes)
-        environ["PATH_INFO"] = request.path
-        environ["QUERY_STRING"] = request.query
-        environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
-    else:
+    like = request if request.repeated else request.like
+    if like is None:
         environ = _head_environ(base, request)
+    else:
+        known = like.environ
+        if known is None or known[1] is not base:
+            known = like.environ = (_head_environ(base, like), base)
+        environ = known[0].copy()
+        if like is not request:
+            environ.update(request.changes)
+            environ["PATH_INFO"] = request.path
+            environ["QUERY_STRING"] = request.query
+            environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
     environ["REMOTE_ADDR"] = peer.peer_host
     environ["REMOTE_PORT"] = peer.peer_port
     environ["wsgi.input"] = body
     return environ
-
-
-def _known_environ(base: Environ, request: Request) -> Environ:
-    """Give a copy of the part that is made once for a request's head."""
-    known = request.environ
-    if known is None or known[1] is not base:
-        known = request.environ = (_head_environ(base, request), base)
-    return known[0].copy()
 
 
 def _head_environ(base: Environ, request: Request) -> Environ:

@@ -81,7 +81,8 @@ class Form:
             if self._options:
                 vars(fields).update(self._options)
         request = Request(like.method, target, path, query, None, like.minor, fields)
-        request.like = like, values
+        request.like = like
+        request.changes = values
         return request
 
 

@@ -113,8 +113,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_buffer", "_count", "_extensions", "_form", "_head", "_left", "_limits", "_line", "_misfits", "_phase",
-        "_quick", "_recent", "_request", "_searched", "_total", "asked", "trailers",
+        "_count", "_extensions", "_form", "_head", "_left", "_limits", "_line", "_misfits", "_phase",
+        "_quick", "_recent", "_request", "_searched", "_total", "asked", "pending", "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, recent: RecentHeads | None = None) -> None:
@@ -122,8 +122,8 @@ class Reader:
         self._recent = RecentHeads() if recent is None else recent
         # A head that is no longer exceeds neither limit in octets.
         self._quick = min(limits.limit_line, limits.limit_head)
-        # What came and was not yet read: bytes, or a bytearray once pieces were put together.
-        self._buffer: bytes | bytearray = b""
+        # What came and was not yet read: bytes, or a bytearray once pieces were put together. For others, to look at.
+        self.pending: bytes | bytearray = b""
         self._phase = COMPLETE
         # The last head and its request: what comes again is not parsed again.
         self._head = b""
@@ -152,24 +152,19 @@ class Reader:
         return phase is COMPLETE or phase is Phase.REQUEST_LINE or phase is Phase.FIELDS
 
     @property
-    def pending(self) -> bool:
-        """Whether bytes lie here that were not read yet."""
-        return len(self._buffer) > 0
-
-    @property
     def begun(self) -> bool:
         """Whether a byte of a head that is not whole has come; only then has the client begun to ask."""
-        return bool(self._buffer) or self._phase is not COMPLETE
+        return bool(self.pending) or self._phase is not COMPLETE
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client, cut anywhere."""
-        buffer = self._buffer
+        buffer = self.pending
         if not buffer:
-            self._buffer = data
+            self.pending = data
         elif type(buffer) is bytearray:
             buffer += data
         else:
-            self._buffer = bytearray(buffer) + data
+            self.pending = bytearray(buffer) + data
 
     def forget(self) -> None:
         """Forget the last head, which a client that is idle does not repeat soon; it may hold 30 KB."""
@@ -185,24 +180,24 @@ class Reader:
         None while bytes are missing. Raises ``BadRequest`` as soon as the first byte is there that no continuation can
         mend.
         """
-        if self._buffer:
+        if self.pending:
             self.receive(data)
         else:
-            self._buffer = data
-        buffer = self._buffer
+            self.pending = data
+        buffer = self.pending
         if not buffer:
             return None
         if self._phase is COMPLETE:
             if buffer == self._head and self._request is not None and not self._request.fields.has_body:
                 # The same head once more and nothing behind it, as a client sends that repeats itself.
-                self._buffer = b""
+                self.pending = b""
                 self._request.repeated = True
                 return self._request
             end = buffer.find(b"\r\n\r\n") + 4
             if 4 < end <= self._quick and buffer[0] != 13:
                 request = self._parse(bytes(buffer[:end]))
                 if end == len(buffer):
-                    self._buffer = b""
+                    self.pending = b""
                 else:
                     self._drop(end)
                 return request if not request.fields.has_body else self._begin_body(request)
@@ -265,7 +260,7 @@ class Reader:
             if self._count == 1:
                 check_first_field(line)
             parse_field(line)
-        request = self._parse(bytes(self._buffer[: self._line]))
+        request = self._parse(bytes(self.pending[: self._line]))
         self._drop(self._line)
         self._phase = COMPLETE
         return self._begin_body(request)
@@ -305,7 +300,7 @@ class Reader:
         Raises for a byte that may stand in no line, and what ``too_long`` makes of a line over ``limit`` octets,
         whichever comes first.
         """
-        buffer = self._buffer
+        buffer = self.pending
         match = LINE_BREAK.search(buffer, self._searched)
         at = match.start() if match is not None else len(buffer)
         length = at - self._line
@@ -322,17 +317,17 @@ class Reader:
 
     def _drop(self, count: int) -> None:
         """Forget the first ``count`` bytes of the buffer; what is left begins with a new line."""
-        buffer = self._buffer
+        buffer = self.pending
         if count == len(buffer):
-            self._buffer = b""
+            self.pending = b""
         elif type(buffer) is bytearray:
             del buffer[:count]
         elif len(buffer) > LONG:
             # A bytearray forgets its first bytes without moving the others, however many requests stand in it.
-            self._buffer = bytearray(buffer)
-            del self._buffer[:count]
+            self.pending = bytearray(buffer)
+            del self.pending[:count]
         else:
-            self._buffer = buffer[count:]
+            self.pending = buffer[count:]
         self._line = self._searched = 0
 
     # .. the body ..
@@ -360,19 +355,19 @@ class Reader:
     def read_body(self) -> bytes:
         """Give the bytes of the body that are here now, decoded; b"" where there are none (see ``complete``)."""
         if self._phase is Phase.LENGTH:
-            buffer = self._buffer
+            buffer = self.pending
             if type(buffer) is bytes and len(buffer) == self._left:
                 # All of it and nothing else, as most clients send it.
-                self._buffer = b""
+                self.pending = b""
                 self._left = 0
                 self._phase = COMPLETE
                 return buffer
             return self._take(COMPLETE)
         pieces: list[bytes] = []
-        if type(self._buffer) is bytes:
+        if type(self.pending) is bytes:
             # A bytearray forgets its first bytes without moving the others, so that small chunks cost no more.
-            self._buffer = bytearray(self._buffer)
-        while self._buffer and self._phase is not COMPLETE:
+            self.pending = bytearray(self.pending)
+        while self.pending and self._phase is not COMPLETE:
             if self._phase is Phase.CHUNK_DATA:
                 pieces.append(self._take(Phase.CHUNK_END))
             elif self._phase is Phase.CHUNK_LINE and not self._searched and self._take_plain_chunks(pieces):
@@ -386,7 +381,7 @@ class Reader:
 
         Of 3.4 µs for a small chunk 2.7 are saved: 256 KiB of chunks of one byte would else cost everybody 150 ms.
         """
-        buffer = self._buffer
+        buffer = self.pending
         total = self._total
         at = 0
         while (match := PLAIN_CHUNK_LINE.match(buffer, at)) is not None:
@@ -405,10 +400,10 @@ class Reader:
 
     def _take(self, then: Phase) -> bytes:
         """Take of the buffer what belongs to the body or the chunk; ``then`` is the phase at its end."""
-        buffer = self._buffer
+        buffer = self.pending
         left = self._left
         if len(buffer) <= left:
-            self._buffer = b""
+            self.pending = b""
             self._left = left - len(buffer)
             data = bytes(buffer)
         else:
@@ -446,7 +441,7 @@ class Reader:
 
     def _read_chunk_end(self) -> bool:
         """Read the CRLF behind a chunk's data, byte for byte."""
-        end = bytes(self._buffer[:2])
+        end = bytes(self.pending[:2])
         if end == b"\r":
             return False
         if end != b"\r\n":

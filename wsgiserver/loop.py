@@ -192,20 +192,21 @@ class Loop:
 
     def _run(self) -> bool:
         """Phase two: parse, and call the application, for each that was read; False when the loop has changed hands."""
-        ready = self._ready
-        until = self._now + RUN_TIME
+        ready, unsent, call, clock, now = self._ready, self._unsent, self.call, self._clock, self._now
+        until = now + RUN_TIME
         for _ in range(len(ready)):
             connection = ready.popleft()
             connection.queued = False
-            if not connection.advance(self._now):
-                if connection.deadline <= self._now:
-                    connection.expire(self._now)
+            if not connection.advance(now):
+                if connection.deadline <= now:
+                    connection.expire(now)
                 self._settle(connection)
-            elif not self.call(connection) or self._closed:
+            elif not call(connection) or self._closed:
                 return False
-            if self._unsent and self._clock() > until:
+            if unsent and clock() > until:
                 self._write()
-                until = self._now + RUN_TIME
+                now = self._now
+                until = now + RUN_TIME
         return True
 
     def _write(self) -> None:

@@ -3,6 +3,7 @@
 ``http11`` makes these objects; ``environ``, ``gateway`` and ``connection`` read them. All of them are pure data.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 
@@ -82,15 +83,6 @@ class Request:
     Shared by all requests with the same head.
     """
 
-    # The same head came before.
-    repeated = False
-    # What ``environ`` makes of a head that is repeated: an environ, and the one of the listener that it was made from.
-    environ: tuple[dict[str, Any], dict[str, Any]] | None = None
-    # A request with much the same head, and the variables that are others; the target may be another, too.
-    like: "tuple[Request, dict[str, str]] | None" = None
-    # What ``logs`` says of it, in two parts.
-    told: tuple[str, str] | None = None
-
     def __init__(
         self,
         method: str,
@@ -117,6 +109,15 @@ class Request:
         self.plain = minor == 1 and method != "HEAD"
         # Whether the client wants the connection kept (RFC 9112 section 9.3).
         self.keep_alive = not fields.close if minor else fields.keep_alive and not fields.close
+        # The same head came before.
+        self.repeated = False
+        # A request with much the same head, whose target may be another; and the variables that are not the same.
+        self.like: Request | None = None
+        self.changes: Mapping[str, str] = {}
+        # What ``environ`` makes of a head that is repeated: an environ, and that of the listener that it was made from.
+        self.environ: tuple[dict[str, Any], dict[str, Any]] | None = None
+        # What ``logs`` says of it, in two parts.
+        self.told: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} HTTP/1.{self.minor}>"
