@@ -27,18 +27,7 @@ from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
-from wsgiserver.states import (
-    ANSWERING,
-    BODY,
-    CLOSED,
-    HEAD,
-    IDLE,
-    LINGERING,
-    NOTHING,
-    WRITING,
-    State,
-    Stream,
-)
+from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NOTHING, WRITING, State, Stream
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
@@ -85,7 +74,7 @@ class Connection:
         # What leaves while the application goes on may wait for more, until somebody calls ``overdue``; some has.
         self.watched = False
         self._held = False
-        # The response was cut: the connection ends behind it, with a reset where it must.
+        # The response was cut: the connection ends behind it, abruptly where it must.
         self._cut = False
         self.abrupt = False
         # Octets dropped while lingering.

@@ -62,7 +62,7 @@ def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes])
             known = like.environ = (_head_environ(base, like), base)
         environ = known[0].copy()
         if like is not request:
-            environ.update(request.changes)
+            environ.update(request.fields.variables)
             environ["PATH_INFO"] = request.path
             environ["QUERY_STRING"] = request.query
             environ["REQUEST_URI"] = environ["RAW_URI"] = request.target

@@ -3,7 +3,6 @@
 ``http11`` makes these objects; ``environ``, ``gateway`` and ``connection`` read them. All of them are pure data.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 
@@ -111,9 +110,8 @@ class Request:
         self.keep_alive = not fields.close if minor else fields.keep_alive and not fields.close
         # The same head came before.
         self.repeated = False
-        # A request with much the same head, whose target may be another; and the variables that are not the same.
+        # A request whose head has another target perhaps, and other values, but the same fields.
         self.like: Request | None = None
-        self.changes: Mapping[str, str] = {}
         # What ``environ`` makes of a head that is repeated: an environ, and that of the listener that it was made from.
         self.environ: tuple[dict[str, Any], dict[str, Any]] | None = None
         # What ``logs`` says of it, in two parts.
