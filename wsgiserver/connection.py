@@ -304,10 +304,10 @@ class Connection:
             self._lay_at_once(head, body)
         else:
             self._out = head + body
-        self.exchange.delivered = True  # type: ignore[union-attr]  # not by ``_give_back``, which takes 1 % longer
-        self._hand_in(self)
+        self._give_back()
 
     def _give_back(self) -> None:
+        # A call of its own: where the stack has no room for it, the exchange is not yet delivered, and is cut later on.
         assert self.exchange is not None
         self.exchange.delivered = True
         self._hand_in(self)
