@@ -1570,6 +1570,20 @@ def test_an_error_that_cannot_be_shown_is_a_500_all_the_same() -> None:
     assert client.send(GET).startswith(FAILED)
 
 
+def test_an_error_is_told_also_where_the_module_for_tracebacks_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There may be no descriptor left to read it with."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        raise LookupError
+
+    monkeypatch.setitem(sys.modules, "traceback", None)
+    client = Client(application)
+    assert client.send(GET).startswith(FAILED)
+    assert "LookupError, whose traceback cannot be shown" in client.log
+
+
 @pytest.mark.parametrize("multithread", [False, True])
 def test_an_application_at_the_end_of_its_stack_loses_no_connection(multithread: bool) -> None:
     """Where the recursion limit strikes within the server, the response ends all the same.

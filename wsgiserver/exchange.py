@@ -50,9 +50,11 @@ class Errors(Protocol):
 
 
 def _traceback(error: BaseException) -> str:
-    # Loaded for the first error only: it takes longer to import than the whole server.
-    import traceback
-
+    try:
+        # Loaded for the first error only: it takes longer to import than the whole server.
+        import traceback
+    except Exception as missing:  # there is no descriptor left to read it with, perhaps
+        return f"{type(error).__name__}, whose traceback cannot be shown ({missing})"
     try:
         return "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
