@@ -221,7 +221,8 @@ class Reader:
         if self._form is not None:
             request = self._form.fill(head)
             if request is not None:
-                self._head, self._request = head, request
+                if len(head) <= LONG:
+                    self._head, self._request = head, request
                 self._misfits = 0
                 return request
         line_end = head.find(b"\r\n")
@@ -235,6 +236,8 @@ class Reader:
                 if self._misfits:
                     self._form = make_form(self._head, head, request, self._form) or self._form
                 self._misfits += 1
+            else:
+                self._form = None
             self._head = head
             self._request = request
         return request
@@ -338,6 +341,9 @@ class Reader:
         length = fields.content_length
         if length:
             if length > self._limits.limit_body:
+                # The head was remembered perhaps, and its request line not read anew.
+                line = request.method, request.target, request.path, request.query, request.authority, request.minor
+                self.asked = line
                 raise self._body_too_large()
             self._phase = Phase.LENGTH
             self._left = length
