@@ -152,9 +152,8 @@ class Connection:
             self.exchange.body_received += len(data)
             if whole and self._body is None and len(data) <= self.site.settings.buffer_body:
                 self._body = BytesIO(data)  # it shares the bytes, which saves a copy
-                self.appetite = HEAD_APPETITE
-                return True
-            self._store(data)
+            else:
+                self._store(data)
         if not whole:
             self.appetite = BODY_APPETITE
             self._enter(BODY, now)

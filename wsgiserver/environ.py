@@ -63,9 +63,7 @@ def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes])
         environ = known[0].copy()
         if like is not request:
             environ.update(request.fields.variables)
-            environ["PATH_INFO"] = request.path
-            environ["QUERY_STRING"] = request.query
-            environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
+            _set_target(environ, request)
     environ["REMOTE_ADDR"] = peer.peer_host
     environ["REMOTE_PORT"] = peer.peer_port
     environ["wsgi.input"] = body
@@ -76,15 +74,19 @@ def _head_environ(base: Environ, request: Request) -> Environ:
     """Make the part of an environ that all requests to one listener with the same head share."""
     environ = base | request.fields.variables
     environ["REQUEST_METHOD"] = request.method
-    environ["PATH_INFO"] = request.path
-    environ["QUERY_STRING"] = request.query
-    environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
+    _set_target(environ, request)
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.minor else "HTTP/1.0"
     if request.authority is not None:
         environ["HTTP_HOST"] = request.authority
     # Places for what differs, so that a copy need not grow.
     environ["REMOTE_ADDR"] = environ["REMOTE_PORT"] = environ["wsgi.input"] = None
     return environ
+
+
+def _set_target(environ: Environ, request: Request) -> None:
+    environ["PATH_INFO"] = request.path
+    environ["QUERY_STRING"] = request.query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
 
 
 def tell_decoded(environ: Environ, length: int, trailers: list[tuple[str, str]]) -> None:

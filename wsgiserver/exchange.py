@@ -335,7 +335,7 @@ class Exchange:
                 self._end(head, body)
                 return
             if body:
-                self._write_counted(head, body, more=True)
+                self._write_counted(head, body, more=False)
                 head = b""
             if self._left:
                 self._too_short(head)

@@ -8,15 +8,11 @@ parses whatever does not fit in. Of ten fields of which three differ that takes 
 
 from typing import Final
 
-from wsgiserver.heads import decode_path, variable_of
+from wsgiserver.heads import OPTIONS, decode_path, variable_of
 from wsgiserver.messages import Fields, Request
 
 # Variables of fields that decide where requests begin and end, or are checked in ways of their own.
-_NO_BLANKS: Final = frozenset(
-    ("HTTP_HOST", "CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT", "HTTP_TRANSFER_ENCODING")
-)
-# What ``Fields`` says of them.
-_OPTIONS: Final = ("content_length", "chunked", "has_body", "close", "keep_alive", "expect")
+_NO_BLANKS: Final = OPTIONS | {"HTTP_HOST", "HTTP_TRANSFER_ENCODING"}
 
 
 class Form:
@@ -24,29 +20,29 @@ class Form:
 
     __slots__ = ("_behind_target", "_block_at", "_options", "_parts", "_request", "_start", "blanks")
 
-    def __init__(self, head: bytes, request: Request, blanks: dict[int, tuple[str, str]]) -> None:
+    def __init__(self, lines: list[str], request: Request, blanks: dict[int, tuple[str, str]]) -> None:
         # Of each field line that has a blank, by its number: what stands before the value, and the variable.
         self.blanks = blanks
         # The request that the form was made from.
         self._request = request
-        fields = request.fields
-        self._options = {name: value for name in _OPTIONS if (value := getattr(fields, name)) != getattr(Fields, name)}
-        lines = head.decode("latin-1").split("\r\n")
+        # What its fields say of the framing and the connection, where that is not the usual.
+        self._options = {name: value for name, value in vars(request.fields).items() if hasattr(Fields, name)}
         self._start, _, version = lines[0].partition(request.target)
         # How many octets of a head that has no target are not of its fields.
         self._block_at = len(self._start) + len(version) + 2
         # Of the target and of each value behind it: its variable, and all that stands between it and the next.
-        self._parts = []
+        parts = []
         variable, between = "", version + "\r\n"
         for number, line in enumerate(lines[1:-2]):
             if number in blanks:
                 start, next_variable = blanks[number]
-                self._parts.append((variable, between + start))
+                parts.append((variable, between + start))
                 variable, between = next_variable, "\r\n"
             else:
                 between += line + "\r\n"
-        self._parts.append((variable, between + "\r\n"))
-        (_, self._behind_target), *self._parts = self._parts
+        parts.append((variable, between + "\r\n"))
+        self._behind_target = parts[0][1]
+        self._parts = parts[1:]
 
     def fill(self, head: bytes) -> Request | None:
         """Give the request of a whole head, with the empty line at its end; None where it does not fit in.
@@ -97,10 +93,10 @@ def make_form(last_head: bytes, head: bytes, request: Request, form: Form | None
     count = head.count(b"\r\n")
     if count != last_head.count(b"\r\n") or count != len(request.fields.variables) + 2 or request.target[0] != "/":
         return None
-    lines, last_lines = (each.decode("latin-1").split("\r\n")[1:-2] for each in (head, last_head))
+    lines, last_lines = (each.decode("latin-1").split("\r\n") for each in (head, last_head))
     known = form.blanks if form is not None else {}
     blanks = {}
-    for number, (line, last_line) in enumerate(zip(lines, last_lines, strict=True)):
+    for number, (line, last_line) in enumerate(zip(lines[1:-2], last_lines[1:-2], strict=True)):
         if line == last_line and number not in known:
             continue
         name, _, value = line.partition(":")
@@ -110,4 +106,4 @@ def make_form(last_head: bytes, head: bytes, request: Request, form: Form | None
             blanks[number] = start, variable
         elif line != last_line:
             return None
-    return Form(head, request, blanks)
+    return Form(lines, request, blanks)

@@ -123,7 +123,7 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     if len(variables) != len(pairs) or "" in variables:
         variables = _combine(pairs, block)
     fields = Fields(block, variables)
-    if not _OPTIONS.isdisjoint(variables):
+    if not OPTIONS.isdisjoint(variables):
         _read_options(fields)
     return fields
 
@@ -164,7 +164,7 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
 
 
 # Variables of fields that decide the framing of the body and the life of the connection.
-_OPTIONS: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
+OPTIONS: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
 
 
 def _read_options(fields: Fields) -> None:

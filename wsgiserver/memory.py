@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 from wsgiserver.connection import Connection
@@ -212,11 +211,6 @@ def strictly(application: Application) -> Application:
     from wsgiserver.strict import strict  # only for those who ask for it
 
     return strict(application)
-
-
-def with_overrides(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
-    """Give settings with single ones replaced."""
-    return Settings(**overrides) if settings is None else replace(settings, **overrides)
 
 
 def head_bytes(lines: Iterable[str]) -> bytes:

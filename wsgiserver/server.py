@@ -18,7 +18,7 @@ from wsgiserver.baton import Baton
 from wsgiserver.exchange import Application, Exchange, Site
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
 from wsgiserver.loop import Loop
-from wsgiserver.settings import BY_NAME, BadSetting, Settings
+from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
 from wsgiserver.sockets import Listener
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
@@ -244,7 +244,7 @@ def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     unknown = sorted(overrides.keys() - BY_NAME.keys())
     if unknown:
         raise BadSetting(f"there is no setting {unknown[0]!r}; there are {', '.join(BY_NAME)}")
-    return Settings(**overrides) if settings is None else Settings(**{**vars(settings), **overrides})
+    return with_values(settings, overrides)
 
 
 def _write_out(text: str) -> None:

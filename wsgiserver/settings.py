@@ -320,6 +320,11 @@ class Settings(_Frozen):
     )
 
 
+def with_values(settings: Settings | None, values: Mapping[str, Any]) -> Settings:
+    """Give settings, or the defaults, with single ones replaced; raises `TypeError` for one that does not exist."""
+    return Settings(**values) if settings is None else Settings(**{**vars(settings), **values})
+
+
 OPTIONS = tuple(each._replace(name=name) for name, each in vars(Settings).items() if isinstance(each, Option))
 BY_NAME = {option.name: option for option in OPTIONS}
 

@@ -25,9 +25,8 @@ from wsgiserver.memory import (
     head_bytes,
     own_traceback,
     strictly,
-    with_overrides,
 )
-from wsgiserver.settings import Settings
+from wsgiserver.settings import Settings, with_values
 from wsgiserver.wire_client import WireResponse, read_response
 
 # Made by the server from the bytes, or its own. What else is in an environ reaches the application as it is: what a
@@ -146,7 +145,7 @@ def wire(
 
     A call raises ``NotSendable`` for an environ that no client could send.
     """
-    chosen = with_overrides(settings, overrides)
+    chosen = with_values(settings, overrides)
     return Wire(application, strict=strict, raise_errors=raise_errors, keep=keep, protocol=protocol, settings=chosen)
 
 

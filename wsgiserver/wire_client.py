@@ -20,9 +20,8 @@ from wsgiserver.memory import (
     head_bytes,
     own_traceback,
     strictly,
-    with_overrides,
 )
-from wsgiserver.settings import Settings
+from wsgiserver.settings import Settings, with_values
 from wsgiserver.states import State
 
 
@@ -156,7 +155,7 @@ class WireClient:
         now: float = 0.0,
         **overrides: Any,
     ) -> None:
-        chosen = with_overrides(settings, overrides)
+        chosen = with_values(settings, overrides)
         self.application = strictly(application) if strict or chosen.strict else application
         self.raise_errors = raise_errors
         # What the application raised, and what was written to wsgi.errors.
