@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from wsgiserver.baton import CROWD, MOST_DOUBT, MOST_ROUTES, Baton, Task, _Worker
+from wsgiserver.baton import CLOSER, CROWD, MOST_DOUBT, MOST_ROUTES, Baton, Task, _Latch, _Worker
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
 
@@ -242,6 +242,9 @@ class StagedBaton(Baton):
     def pass_the_time(self, seconds: Any) -> None:
         self.stage.at("ticks", lazy=True)
         self.stage.now += seconds
+
+    def _let_begin(self) -> None:
+        self.stage.at("lets others begin", lazy=True)
 
     def _computed(self) -> float:
         """No time of the processor's passes on stage: who blocks there sleeps."""
@@ -547,11 +550,7 @@ def test_a_task_that_says_it_will_block_is_told_at_once() -> None:
 
 def test_in_a_crowd_nobody_watches() -> None:
     """The watch needs the GIL as well, which those who compute keep from it."""
-    play = Play(Usual(), [Work("a")])
-    play.baton.crowded = lambda crowded: None
-    play.baton._set_crowd(True)
-    play.baton._crowd_ends = 1000.0
-    play.perform()
+    play = crowded(Play(Usual(), [Work("a")])).perform()
     assert play.all[0].watched is False
 
 
@@ -616,10 +615,96 @@ def test_a_route_that_blocked_goes_straight_to_a_worker() -> None:
 def test_a_route_that_turned_out_quick_again_is_called_inline_again(rehearse: Rehearse) -> None:
     play = rehearse(Usual())
     play.go_on(Work("slow", "r", says_so=True))
-    for n in range(5):
+    for n in range(2):
         play.go_on(Work(f"quick {n}", "r"))
-    assert [work.by == "t-2" for work in play.all] == [False, False, False, False, False, True]
+    assert [work.by == "t-2" for work in play.all] == [False, False, True]
     assert play.baton._doubts == {}
+
+
+def test_each_blocked_call_in_a_row_sends_more_of_its_route_to_workers(rehearse: Rehearse) -> None:
+    play = rehearse(Usual())
+    play.go_on(Work("first", "r", says_so=True))
+    doubts = [play.baton._doubts["r"]]
+    for n in range(3):
+        play.go_on(Work(f"slow {n}", "r", takes=0.002))
+        doubts.append(play.baton._doubts["r"])
+    assert doubts == [1, 9, MOST_DOUBT, MOST_DOUBT]
+
+
+def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> None:
+    """All at once, they would begin together, and end together, and so would whatever their clients ask next."""
+    play = Play(Usual(), [Work("first", "r", says_so=True)], [Work("given", "r"), Work("next", "s")], threads=4)
+    play.perform()
+    assert [work.by for work in play.all] == ["t-1", "t-1", "t-2"]
+    assert play.begun == ["first", "given", "next"]
+
+
+def crowded(play: Play) -> Play:
+    """Let there be a crowd as long as a worker is busy, whatever the watch sees."""
+    play.baton.crowded = lambda crowded: None
+    play.baton._set_crowd(True)
+    play.baton._crowd_ends = 1000.0
+    return play
+
+
+def test_in_a_crowd_the_leader_does_not_give_the_gil_away_for_a_worker() -> None:
+    play = Play(Usual(), [Work("first", "r", says_so=True)], [Work("given", "r"), Work("next", "s")], threads=4)
+    play.all[0].until = play.done("next")
+    crowded(play).perform()
+    assert play.begun == ["first", "next", "given"]
+
+
+class Pauses(StagedBaton):
+    """Notes how long the watch pauses between two looks."""
+
+    def pass_the_time(self, seconds: Any) -> None:
+        self.__dict__.setdefault("pauses", []).append(seconds)
+        super().pass_the_time(seconds)
+
+
+@pytest.mark.parametrize(("crowd", "closer"), [(False, CLOSER), (True, 1)])
+def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_crowd(crowd: bool, closer: int) -> None:
+    """In a crowd each look would take the GIL from the leader for a while."""
+    play = Play(Usual(), [Work("slow"), Work("next"), Work("slow too"), Work("last")], threads=4, kind=Pauses)
+    for work in play.all[::2]:
+        work.until = play.done("last")
+    if crowd:
+        crowded(play)
+    play.perform()
+    tick = play.baton.tick
+    assert play.baton.__dict__["pauses"][0] == tick
+    assert tick / closer in play.baton.__dict__["pauses"][1:]
+    assert {tick, tick / closer} == set(play.baton.__dict__["pauses"])
+
+
+def test_who_finds_the_latch_taken_comes_in_when_it_is_free() -> None:
+    latch = _Latch()
+    inside: list[str] = []
+    tried = threading.Event()
+    real = latch._lock
+
+    class Tried:
+        """The latch's lock, which tells that somebody has tried it."""
+
+        release = real.release
+
+        def acquire(self, blocking: bool) -> bool:
+            assert not blocking, "who waits in a lock has given the GIL away"
+            tried.set()
+            return real.acquire(blocking)
+
+    def come() -> None:
+        with latch:
+            inside.append("second")
+
+    with latch:
+        latch._lock = Tried()  # type: ignore[assignment]
+        second = Thread(target=come)
+        second.start()
+        assert tried.wait(PATIENCE)
+        inside.append("first")
+    second.join(PATIENCE)
+    assert inside == ["first", "second"]
 
 
 def test_a_route_that_is_slow_in_a_worker_stays_there(rehearse: Rehearse) -> None:
@@ -792,7 +877,7 @@ def test_a_leader_that_comes_just_too_late_becomes_a_worker() -> None:
     )
     assert play.leads == "t-2"
     assert play.all[1].by == "t-2"
-    assert play.baton._doubts == {"slow": 4}
+    assert play.baton._doubts == {"slow": 1}
 
 
 def test_a_leader_that_comes_before_its_heir_has_begun_finds_the_baton_gone() -> None:
