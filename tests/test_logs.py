@@ -59,12 +59,16 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if not hasattr(time, "tzset"):
         pytest.skip("this system cannot change its time zone")
     monkeypatch.setenv("TZ", getattr(request, "param", "XXX+7"))
-    time.tzset()
-    logs._stamp.cache_clear()
+    forget_the_zone()
     yield
     monkeypatch.undo()
+    forget_the_zone()
+
+
+def forget_the_zone() -> None:
     time.tzset()
     logs._stamp.cache_clear()
+    logs._this_second = (0.0, 0.0, 0.0, "")
 
 
 @pytest.fixture
@@ -136,6 +140,14 @@ def test_exchanges_of_the_same_second_share_one_stamp_and_those_of_another_do_no
     stamps = [combined_line(finished(at=more)).split()[3] for more in (0.0, 0.5, 1.0, -1.0)]
     assert [stamp[-2:] for stamp in stamps] == ["36", "36", "37", "35"]
     assert logs._stamp.cache_info().misses == 3
+
+
+def test_when_the_clock_is_set_the_next_line_has_the_new_time() -> None:
+    """Exchanges that began at the same instant of the monotonic clock, before and after an hour was added."""
+    before, after = finished(), finished()
+    after.site.epoch += 3600
+    stamps = [combined_line(exchange).split()[3] for exchange in (before, after, before)]
+    assert stamps == ["[10/Oct/2000:13:55:36", "[10/Oct/2000:14:55:36", "[10/Oct/2000:13:55:36"]
 
 
 # --- terminal lines -----------------------------------------------------------------------------------------
