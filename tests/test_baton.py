@@ -15,7 +15,18 @@ from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from wsgiserver.baton import CLOSER, CROWD, MOST_DOUBT, MOST_ROUTES, Baton, Task, _Latch, _Worker
+from wsgiserver.baton import (
+    CLOSER,
+    CROWD,
+    CROWD_TICKS,
+    MOST_DOUBT,
+    MOST_ROUTES,
+    OFTEN,
+    Baton,
+    Task,
+    _once_free,
+    _Worker,
+)
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
 
@@ -166,6 +177,12 @@ class StagedLock:
         self.taken = False
 
 
+class StagedMutex(StagedLock):
+    def locked(self) -> bool:
+        """Let them wait in it: on stage there is no GIL that they would give away."""
+        return False
+
+
 class StagedEvent:
     def __init__(self, stage: Stage) -> None:
         self.stage, self.rung = stage, False
@@ -229,7 +246,7 @@ class StagedBaton(Baton):
         self.stage = stage
         self.refuses: Callable[[], bool] = lambda: False
         super().__init__(turn, threads, name="t", **options)
-        self._lock: Any = StagedLock(stage, "the lock")
+        self._lock: Any = StagedMutex(stage, "the lock")
         self._alarm: Any = StagedEvent(stage)
         self._clock = lambda: stage.now
         self._pause = self.pass_the_time
@@ -572,6 +589,24 @@ def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
     assert play.crowds == [True, False]
 
 
+def test_threads_that_have_most_of_a_tick_now_and_then_are_no_crowd() -> None:
+    """Many that sleep wake up together sometimes; a crowd would halve what they can do, and make more of it."""
+    told: list[bool] = []
+    baton = Baton(lambda: False, 64, crowded=told.append)
+    now = beside = 0.0
+
+    def pause(seconds: float) -> None:
+        nonlocal now, beside
+        now += seconds
+        beside += seconds * (0.0, 0.5, 1.0, 1.0)[round(now / baton.tick) % 4]
+
+    baton._clock, baton._pause, baton._computed_beside = lambda: now, pause, lambda: beside  # type: ignore[method-assign]
+    baton.busy = 1
+    for _ in range(100):
+        baton._tick(baton.tick)
+    assert told == []
+
+
 @pytest.mark.parametrize(("share", "crowds"), [(1.0, [True, False]), (0.5, []), (0.0, [])])
 def test_a_crowd_is_who_has_most_of_a_tick_and_ends_some_time_after_that(share: float, crowds: list[bool]) -> None:
     """The first 100 ticks somebody beside the leader has this share of the processor's time, then nobody."""
@@ -628,7 +663,19 @@ def test_each_blocked_call_in_a_row_sends_more_of_its_route_to_workers(rehearse:
     for n in range(3):
         play.go_on(Work(f"slow {n}", "r", takes=0.002))
         doubts.append(play.baton._doubts["r"])
-    assert doubts == [1, 9, MOST_DOUBT, MOST_DOUBT]
+    assert doubts == [1, 17, MOST_DOUBT, MOST_DOUBT]
+
+
+@pytest.mark.parametrize(("apart", "doubt"), [(1, 9), (OFTEN, 9), (OFTEN + 1, 1), (1000, 1)])
+def test_a_route_is_doubted_more_where_it_blocked_thirty_calls_before(apart: int, doubt: int) -> None:
+    """Else a route that blocks every second time would be taken for a quick one after each quick call."""
+    baton = Baton(lambda: False, 2)
+    baton._learn("r", blocked=True)
+    baton._learn("r", blocked=False)
+    assert baton._doubts == {}
+    baton._calls += apart
+    baton._learn("r", blocked=True)
+    assert baton._doubts == {"r": doubt}
 
 
 def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> None:
@@ -677,31 +724,36 @@ def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_crowd(crowd: 
     assert {tick, tick / closer} == set(play.baton.__dict__["pauses"])
 
 
-def test_who_finds_the_latch_taken_comes_in_when_it_is_free() -> None:
-    latch = _Latch()
+def test_who_finds_the_lock_taken_looks_again_instead_of_waiting_in_it() -> None:
+    class Looked:
+        """A lock that nobody may wait in, and that tells when somebody has looked at it."""
+
+        def __init__(self) -> None:
+            self.looked = threading.Event()
+            self.taken = False
+
+        def locked(self) -> bool:
+            self.looked.set()
+            return self.taken
+
+        def __enter__(self) -> None:
+            assert not self.taken, "who waits in a lock has given the GIL away"
+            self.taken = True
+
+        def __exit__(self, *error: object) -> None:
+            self.taken = False
+
+    lock = Looked()
     inside: list[str] = []
-    tried = threading.Event()
-    real = latch._lock
-
-    class Tried:
-        """The latch's lock, which tells that somebody has tried it."""
-
-        release = real.release
-
-        def acquire(self, blocking: bool) -> bool:
-            assert not blocking, "who waits in a lock has given the GIL away"
-            tried.set()
-            return real.acquire(blocking)
 
     def come() -> None:
-        with latch:
+        with _once_free(lock):  # type: ignore[arg-type]
             inside.append("second")
 
-    with latch:
-        latch._lock = Tried()  # type: ignore[assignment]
+    with lock:
         second = Thread(target=come)
         second.start()
-        assert tried.wait(PATIENCE)
+        assert lock.looked.wait(PATIENCE)
         inside.append("first")
     second.join(PATIENCE)
     assert inside == ["first", "second"]
@@ -726,7 +778,7 @@ def test_the_table_of_routes_is_bounded_and_forgets_the_oldest() -> None:
     for route in range(MOST_ROUTES + 10):
         baton._learn(route, blocked=True)
     assert len(baton._doubts) == MOST_ROUTES
-    assert set(baton._doubts) == set(range(10, MOST_ROUTES + 10))
+    assert set(baton._doubts) == set(baton._blocked) == set(range(10, MOST_ROUTES + 10))
 
 
 def test_no_route_is_asked_for_while_none_is_in_doubt() -> None:
@@ -949,7 +1001,11 @@ def held_up(ticks: int, kind: type[StagedBaton] = StagedBaton) -> Play:
     return play.perform()
 
 
-@pytest.mark.parametrize("ticks", range(6))
+# So many quiet ticks, and the watch goes to sleep.
+QUIET = 2 * CROWD_TICKS + 2
+
+
+@pytest.mark.parametrize("ticks", range(QUIET + 4))
 def test_no_call_goes_unwatched_when_the_leader_is_held_up_before_it_lays_the_baton_down(ticks: int) -> None:
     """The watch may have counted the call before it is laid open to it, and have gone to sleep over that."""
     held_up(ticks)
@@ -1088,7 +1144,7 @@ def test_the_search_finds_a_leader_that_takes_the_baton_of_its_heir() -> None:
 
 def test_a_call_goes_unwatched_when_the_leader_looks_after_the_watch_first() -> None:
     with pytest.raises(AssertionError):
-        held_up(3, kind=LooksAfterTheWatchFirst)
+        held_up(QUIET, kind=LooksAfterTheWatchFirst)
 
 
 def test_nobody_leads_when_the_watch_puts_the_baton_back() -> None:

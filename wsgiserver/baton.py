@@ -25,14 +25,16 @@ The guarantees (tests/models/baton.pml is a model of this, in which every order 
     - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
 What must be atomic
     Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
-    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_watches``, ``_over``): one reference, whole on every
-    build of Python, also the free-threaded ones, as is ``in`` on a dict. Only the leader counts ``_calls`` up. The tick
-    in the last point above outlasts any store buffer, so it needs no fence.
+    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_crowd``, ``_watches``, ``_over``): one reference,
+    whole on every build of Python, also the free-threaded ones, as is ``in`` on a dict. Only the leader counts
+    ``_calls`` up. The tick in the last point above outlasts any store buffer, so it needs no fence.
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
     - One queue of jobs: the loop waits in it behind tasks, and every thread is woken now and then, so none rests.
-    - A lock to wait in, where there is a `_Latch` now: 64 threads that slept stood in it one behind the other.
+    - To wait in ``_lock``, which is asked for with `_once_free` now: 64 threads that slept stood there in a row.
+    - A lock of Python code that tries again and again: an exception that comes from outside, Ctrl+C say, between its
+      taking and the ``with`` leaves it taken for ever.
 """
 
 import time
@@ -46,19 +48,23 @@ from time import monotonic, sleep
 from typing import Protocol
 
 # A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
-# thirty. So after a blocked call the next one of its route goes to a worker; when it blocks too, the next 9, then 64;
-# and each quick one takes one off. A route that always blocks stays on workers, one that does so once in a hundred,
-# inline: there, 4 instead of 1 cost a seventh of the requests a second.
+# thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 9 have, where
+# another had blocked no more than thirty calls before, and up to 64, where they go on blocking. A route that blocks
+# each time, or every tenth, stays on workers, one that does so once in a hundred, inline: there, to give 4 to workers
+# instead of 1 would cost a seventh of the requests a second.
+OFTEN = 30
 MOST_DOUBT = 64
 MOST_ROUTES = 512
 # Where one call slept, others will: for so many ticks the watch then looks so many times as often, and hands over at
 # once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 50 % more requests
-# a second; the ticking takes 3 % of a core. A call that computes has its whole tick as ever.
+# a second; the looking takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
 CLOSER = 16
 ALERT = 8000
-# When threads beside the leader have had so much of the time of a tick, there is a crowd, for so many seconds at least:
-# one of them computes, and gives the GIL away only when it must. Many that sleep and answer have less of it.
+# When threads beside the leader have had so much of the time of so many ticks, there is a crowd, for so many seconds at
+# least: one of them computes, and gives the GIL away only when it must. Many that sleep and answer have less of it, but
+# for a single tick perhaps; and what helps against those who compute halves what those who sleep can do.
 CROWDED = 0.75
+CROWD_TICKS = 4
 CROWD = 1.0
 # A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
 LATE = 0.001
@@ -84,27 +90,19 @@ class Task(Protocol):
         """
 
 
-# Seconds after which a latch that was taken is tried again.
+# Seconds after which a lock that was taken is looked at again.
 AGAIN = 0.00001
 
 
-class _Latch:
-    """A lock for a few lines; who finds it taken does not wait in it, but tries again a moment later.
+def _once_free(lock: Lock) -> Lock:
+    """Give the lock when nobody has it, so that to take it hardly ever means to wait in it.
 
     Who waits in a lock has given the GIL away, and is given the lock before it has the GIL back. Until then everyone
     who has the GIL comes to that lock and waits behind it, one after the other: twice as many switches of threads.
-    Here who has the latch has the GIL too, but for the few who lose it just then.
     """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-
-    def __enter__(self) -> None:
-        while not self._lock.acquire(False):
-            sleep(AGAIN)
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+    while lock.locked():
+        sleep(AGAIN)
+    return lock
 
 
 # What a worker can be given beside a task: the loop, and leave to go.
@@ -135,6 +133,13 @@ class _Worker(Thread):
         except BaseException:  # from a turn, or a task against its word: better an end that is seen than no leader
             self.pool.stop()
             raise
+
+
+def _put(table: dict[Hashable, int], route: Hashable, value: int) -> None:
+    """Note something of a route, and forget what was noted first of all where there are too many."""
+    table[route] = value
+    if len(table) > MOST_ROUTES:
+        del table[next(iter(table))]
 
 
 class Baton:
@@ -168,13 +173,14 @@ class Baton:
         self._calls = 0  # inline calls begun
         self._task: Task | None = None  # the last of them
         # Under the lock.
-        self._lock = _Latch()
+        self._lock = Lock()
         self._leader: _Worker | None = None
         self._baton = Lock()  # the leader's
         self.busy = 0  # tasks that workers run, beside the leader; anyone may read it
         self._waiting: deque[Task] = deque()
         self._idle: list[_Worker] = []  # who worked last is woken first
         self._doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
+        self._blocked: dict[Hashable, int] = {}  # routes, and how many inline calls had begun when they last blocked
         self._crew: list[Thread] = []
         self._numbers = count(1)
         self._over = False
@@ -196,7 +202,7 @@ class Baton:
     # For the owner, on any thread.
     def start(self) -> None:
         """Let the first leader begin, once. Raises RuntimeError when the system gives no thread."""
-        with self._lock:
+        with _once_free(self._lock):
             leader = self._hire()
             self._leader, self._baton = leader, leader.baton
             try:
@@ -214,7 +220,7 @@ class Baton:
 
         The baton does so itself when the loop is over. Tasks that were given or wait are run to their end.
         """
-        with self._lock:
+        with _once_free(self._lock):
             self._over = True
             while self._idle:
                 self._idle.pop().give(_Order.END)
@@ -251,7 +257,7 @@ class Baton:
 
     def _give(self, task: Task) -> bool:
         """Give the task to a worker or queue it; return False when a slot is free but no thread is to be had."""
-        with self._lock:
+        with _once_free(self._lock):
             if self.busy >= self.threads:
                 self._waiting.append(task)
                 return True
@@ -272,7 +278,7 @@ class Baton:
     # For tasks, on any thread.
     def will_block(self) -> None:
         """Hand the loop over at once, if the task that says so runs inline; elsewhere there is nothing to do."""
-        with self._lock:
+        with _once_free(self._lock):
             if self._leader is current_thread() and self._task is not None:
                 self._task.overdue()
                 self._hand_on(self._calls)
@@ -320,11 +326,17 @@ class Baton:
 
     def _learn(self, route: Hashable, blocked: bool) -> None:
         doubt = self._doubts.get(route, 0)
-        self._doubts[route] = doubt = min(8 * doubt + 1, MOST_DOUBT) if blocked else doubt - 1
-        if doubt <= 0:
-            del self._doubts[route]
-        elif len(self._doubts) > MOST_ROUTES:
-            del self._doubts[next(iter(self._doubts))]
+        if blocked:
+            calls = self._calls
+            often = calls - self._blocked.pop(route, -OFTEN - 1) <= OFTEN
+            doubt = min(8 * doubt + (9 if often else 1), MOST_DOUBT)
+            _put(self._blocked, route, calls)
+        else:
+            doubt -= 1
+        if doubt > 0:
+            _put(self._doubts, route, doubt)
+        else:
+            self._doubts.pop(route, None)
 
     # For the workers, each on its own thread.
     def _serve(self, me: _Worker) -> None:
@@ -338,7 +350,7 @@ class Baton:
 
     def _wait(self, me: _Worker) -> Task | _Order:
         while not me.given.acquire(timeout=self.rest):
-            with self._lock:
+            with _once_free(self._lock):
                 if me in self._idle:
                     self._idle.remove(me)
                     return _Order.END
@@ -348,7 +360,7 @@ class Baton:
         """Turn the loop until it is over (True), or lost (False): then this thread has the slot of the lost call."""
         while not self._over and self.turn():
             pass
-        with self._lock:
+        with _once_free(self._lock):
             if self._leader is not me:
                 return False
         self.stop()
@@ -360,12 +372,12 @@ class Baton:
         task.run()
         blocked = self._clock() - began >= self.tick
         if blocked or route in self._doubts:
-            with self._lock:
+            with _once_free(self._lock):
                 self._learn(route, blocked)
 
     def _next(self, me: _Worker) -> Task | _Order:
         """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
-        with self._lock:
+        with _once_free(self._lock):
             if self._waiting:
                 return self._waiting.popleft()
             self.busy -= 1
@@ -395,12 +407,12 @@ class Baton:
         self._pause(seconds)
         now = self._clock()
         leader, since, beside = self._look
-        if leader is not self._leader or now - since >= self.tick:
+        if leader is not self._leader or now - since >= CROWD_TICKS * self.tick:
             self._look = (self._leader, now, self._computed_beside())
             if leader is self._leader and self._look[2] - beside > CROWDED * (now - since):
                 self._crowd_ends = now + CROWD
         if self._crowd is not (now < self._crowd_ends):
-            with self._lock:
+            with _once_free(self._lock):
                 self._set_crowd(self.busy > 0 and now < self._crowd_ends)
         return now - began - seconds < LATE
 
@@ -408,33 +420,35 @@ class Baton:
         """Tick while there are calls, and hand the loop on when one has been running for a whole tick."""
         seen = self._calls
         alert = looks = 0
-        computed = 0.0
+        computed = quiet = 0.0
         in_time = True
         while not self._over:
             closely = alert > 0 and not self._crowd  # where each look would take the GIL from the leader for a while
             alert -= closely
-            before_in_time, in_time = in_time, self._tick(self.tick / CLOSER if closely else self.tick)
+            pause = self.tick / CLOSER if closely else self.tick
+            before_in_time, in_time = in_time, self._tick(pause)
             before, seen = seen, self._calls
             if closely:
                 until, computed = computed, self._computed()
                 looks = looks + 1 if seen == before else 0
                 if looks < CLOSER and computed - until > self.tick / CLOSER / 4:
                     continue
+            quiet += pause
             if seen != before:
-                continue
-            if not self._baton.locked():
+                quiet = 0.0
+            elif not self._baton.locked():
                 if self._task is not None:
                     self._task.overdue()
                 if before_in_time and not in_time:
                     continue  # perhaps the whole machine stood still; who blocks or computes does so for another tick
-                with self._lock:
+                with _once_free(self._lock):
                     self._hand_on(seen)
                 alert = ALERT
-                continue
-            self._alarm.clear()
-            self._asleep = True
-            self._tick(self.tick)
-            if self._baton.locked() and not self._over:
-                self._alarm.wait()
-            self._asleep = False
-            seen = self._calls
+            elif quiet > 2 * CROWD_TICKS * self.tick:  # else there may be a crowd that has not been seen yet
+                self._alarm.clear()
+                self._asleep = True
+                self._tick(pause)
+                if self._baton.locked() and not self._over:
+                    self._alarm.wait()
+                self._asleep = False
+                seen, quiet = self._calls, 0.0

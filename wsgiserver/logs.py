@@ -139,8 +139,9 @@ def _stamp_anew(exchange: Exchange) -> str:
     global _this_second
     epoch = exchange.site.epoch
     second = int(exchange.time)
-    _this_second = (epoch, second - epoch, second + 1 - epoch, _stamp(second))
-    return _this_second[3]
+    stamp = _stamp(second)
+    _this_second = (epoch, second - epoch, second + 1 - epoch, stamp)
+    return stamp
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
