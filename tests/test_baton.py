@@ -22,6 +22,7 @@ from wsgiserver.baton import (
     MOST_DOUBT,
     MOST_ROUTES,
     OFTEN,
+    TRIAL,
     Baton,
     Task,
     _once_free,
@@ -676,6 +677,26 @@ def test_a_route_is_doubted_more_where_it_blocked_thirty_calls_before(apart: int
     baton._calls += apart
     baton._learn("r", blocked=True)
     assert baton._doubts == {"r": doubt}
+
+
+def test_of_a_route_in_doubt_one_is_tried_inline_and_acquits_it_when_it_is_quick(rehearse: Rehearse) -> None:
+    """On workers, where they wait for each other's turn, calls may seem slow for ever that are quick inline."""
+    play = rehearse(Usual())
+    play.go_on(Work("first", "r", says_so=True))
+    for n in range(TRIAL):
+        play.go_on(Work(f"seems slow {n}", "r", takes=0.003))
+    play.go_on(Work("tried", "r"), Work("inline", "r"))
+    assert [work.by == "t-2" for work in play.all] == [False] * (TRIAL + 1) + [True, True]
+    assert play.baton._doubts == play.baton._trials == {}
+
+
+def test_a_route_that_blocks_when_it_is_tried_is_tried_half_as_often(rehearse: Rehearse) -> None:
+    play = rehearse(Usual())
+    for n in range(4 * TRIAL):
+        play.go_on(Work(f"slow {n}", "r", says_so=True, takes=0.003))
+    inline = [n for n, work in enumerate(play.all) if work.told_by is not None]
+    assert inline == [0, TRIAL + 1, 3 * TRIAL + 1]
+    assert play.baton._doubts == {"r": MOST_DOUBT}
 
 
 def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> None:

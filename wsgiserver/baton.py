@@ -45,7 +45,7 @@ from enum import Enum
 from itertools import count
 from threading import Event, Lock, Thread, current_thread
 from time import monotonic, sleep
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 # A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
 # thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 9 have, where
@@ -54,6 +54,11 @@ from typing import Protocol
 # instead of 1 would cost a seventh of the requests a second.
 OFTEN = 30
 MOST_DOUBT = 64
+# Of a route in doubt, one call is tried inline after so many given to workers, and after twice as many each time that
+# it blocks. For on workers quick calls may seem slow: 20 chunks sent by each of 16 at once, who wait for the GIL in
+# turn, take 5 ms, and would be given to workers for ever.
+TRIAL = 64
+MOST_TRIAL = 4096
 MOST_ROUTES = 512
 # Where one call slept, others will: for so many ticks the watch then looks so many times as often, and hands over at
 # once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 50 % more requests
@@ -105,6 +110,8 @@ def _once_free(lock: Lock) -> Lock:
     return lock
 
 
+_Noted = TypeVar("_Noted")
+
 # What a worker can be given beside a task: the loop, and leave to go.
 _Order = Enum("_Order", ["LEAD", "END"])
 
@@ -135,7 +142,7 @@ class _Worker(Thread):
             raise
 
 
-def _put(table: dict[Hashable, int], route: Hashable, value: int) -> None:
+def _put(table: dict[Hashable, _Noted], route: Hashable, value: _Noted) -> None:
     """Note something of a route, and forget what was noted first of all where there are too many."""
     table[route] = value
     if len(table) > MOST_ROUTES:
@@ -172,6 +179,7 @@ class Baton:
         # The leader's.
         self._calls = 0  # inline calls begun
         self._task: Task | None = None  # the last of them
+        self._tried: Hashable | None = None  # the route in doubt that is called inline for a trial
         # Under the lock.
         self._lock = Lock()
         self._leader: _Worker | None = None
@@ -180,6 +188,7 @@ class Baton:
         self._waiting: deque[Task] = deque()
         self._idle: list[_Worker] = []  # who worked last is woken first
         self._doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
+        self._trials: dict[Hashable, tuple[int, int]] = {}  # after how many tasks each is tried, and of how many
         self._blocked: dict[Hashable, int] = {}  # routes, and how many inline calls had begun when they last blocked
         self._crew: list[Thread] = []
         self._numbers = count(1)
@@ -253,14 +262,20 @@ class Baton:
         if self._asleep:
             self._alarm.set()
         task.run()
-        return baton.acquire(False)
+        if not baton.acquire(False):
+            return False
+        if self._tried is not None:
+            self._acquit(self._tried)
+        return True
 
     def _give(self, task: Task) -> bool:
-        """Give the task to a worker or queue it; return False when a slot is free but no thread is to be had."""
+        """Give the task to a worker or queue it, or return False for it to run inline, as a trial or in want."""
         with _once_free(self._lock):
             if self.busy >= self.threads:
                 self._waiting.append(task)
                 return True
+            if self._is_due(task.route):
+                return False
             worker = self._spare()
             if worker is None:
                 return False
@@ -270,6 +285,22 @@ class Baton:
         if self._watches:
             self._let_begin()
         return True
+
+    def _is_due(self, route: Hashable) -> bool:
+        """Whether to try a route that is in doubt inline."""
+        left, of = self._trials.get(route, (TRIAL, TRIAL))
+        if not left:
+            left = of = min(2 * of, MOST_TRIAL)
+            self._tried = route
+        _put(self._trials, route, (left - 1, of))
+        return self._tried is not None
+
+    def _acquit(self, route: Hashable) -> None:
+        """Call a route inline again that was quick when it was tried."""
+        self._tried = None
+        with _once_free(self._lock):
+            self._doubts.pop(route, None)
+            self._trials.pop(route, None)
 
     def _let_begin(self) -> None:
         """Let a thread that has just been woken have the GIL; not in a crowd, where it would be gone for long."""
@@ -295,6 +326,7 @@ class Baton:
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
         if self._calls == call and self._task is not None:
             self._learn(self._task.route, blocked=True)
+        self._tried = None
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
 
@@ -337,6 +369,7 @@ class Baton:
             _put(self._doubts, route, doubt)
         else:
             self._doubts.pop(route, None)
+            self._trials.pop(route, None)
 
     # For the workers, each on its own thread.
     def _serve(self, me: _Worker) -> None:
@@ -371,7 +404,7 @@ class Baton:
         task.watched = False
         task.run()
         blocked = self._clock() - began >= self.tick
-        if blocked or route in self._doubts:
+        if route in self._doubts:  # else it was acquitted meanwhile
             with _once_free(self._lock):
                 self._learn(route, blocked)
 
