@@ -590,45 +590,45 @@ def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
     assert play.crowds == [True, False]
 
 
+class Beside:
+    """A baton whose watch only ticks, while threads beside the leader have a share of the processor's time."""
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+        self.baton = Baton(lambda: False, 4, crowded=self.told.append)
+        self.now = self.computed = self.share = 0.0
+        self.baton._clock, self.baton._pause = lambda: self.now, self.pass_the_time
+        self.baton._computed_beside = lambda: self.computed  # type: ignore[method-assign]
+        self.baton.busy = 1
+
+    def pass_the_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.computed += seconds * self.share
+
+    def tick(self, share: float) -> None:
+        """Let a tick pass in which they have this share."""
+        self.share = share
+        self.baton._tick(self.baton.tick)
+
+
 def test_threads_that_have_most_of_a_tick_now_and_then_are_no_crowd() -> None:
     """Many that sleep wake up together sometimes; a crowd would halve what they can do, and make more of it."""
-    told: list[bool] = []
-    baton = Baton(lambda: False, 64, crowded=told.append)
-    now = beside = 0.0
-
-    def pause(seconds: float) -> None:
-        nonlocal now, beside
-        now += seconds
-        beside += seconds * (0.0, 0.5, 1.0, 1.0)[round(now / baton.tick) % 4]
-
-    baton._clock, baton._pause, baton._computed_beside = lambda: now, pause, lambda: beside  # type: ignore[method-assign]
-    baton.busy = 1
-    for _ in range(100):
-        baton._tick(baton.tick)
-    assert told == []
+    beside = Beside()
+    for n in range(100):
+        beside.tick((0.0, 0.5, 1.0, 1.0)[n % 4])
+    assert beside.told == []
 
 
 @pytest.mark.parametrize(("share", "crowds"), [(1.0, [True, False]), (0.5, []), (0.0, [])])
 def test_a_crowd_is_who_has_most_of_a_tick_and_ends_some_time_after_that(share: float, crowds: list[bool]) -> None:
     """The first 100 ticks somebody beside the leader has this share of the processor's time, then nobody."""
-    told: list[bool] = []
-    baton = Baton(lambda: False, 4, crowded=told.append)
-    now = beside = 0.0
-
-    def pause(seconds: float) -> None:
-        nonlocal now, beside
-        now += seconds
-        beside += seconds * share
-
-    baton._clock, baton._pause, baton._computed_beside = lambda: now, pause, lambda: beside  # type: ignore[method-assign]
-    baton.busy = 1
+    beside = Beside()
     for _ in range(100):
-        baton._tick(baton.tick)
-    assert told == crowds[:1]
-    share = 0.0
-    while now < 1.0 + CROWD:
-        baton._tick(baton.tick)
-    assert told == crowds
+        beside.tick(share)
+    assert beside.told == crowds[:1]
+    while beside.now < 1.0 + CROWD:
+        beside.tick(0.0)
+    assert beside.told == crowds
 
 
 def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:

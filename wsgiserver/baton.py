@@ -265,7 +265,9 @@ class Baton:
         if not baton.acquire(False):
             return False
         if self._tried is not None:
-            self._acquit(self._tried)
+            with _once_free(self._lock):
+                self._acquit(self._tried)
+            self._tried = None
         return True
 
     def _give(self, task: Task) -> bool:
@@ -289,18 +291,12 @@ class Baton:
     def _is_due(self, route: Hashable) -> bool:
         """Whether to try a route that is in doubt inline."""
         left, of = self._trials.get(route, (TRIAL, TRIAL))
-        if not left:
+        due = left == 0
+        if due:
             left = of = min(2 * of, MOST_TRIAL)
             self._tried = route
         _put(self._trials, route, (left - 1, of))
-        return self._tried is not None
-
-    def _acquit(self, route: Hashable) -> None:
-        """Call a route inline again that was quick when it was tried."""
-        self._tried = None
-        with _once_free(self._lock):
-            self._doubts.pop(route, None)
-            self._trials.pop(route, None)
+        return due
 
     def _let_begin(self) -> None:
         """Let a thread that has just been woken have the GIL; not in a crowd, where it would be gone for long."""
@@ -368,8 +364,12 @@ class Baton:
         if doubt > 0:
             _put(self._doubts, route, doubt)
         else:
-            self._doubts.pop(route, None)
-            self._trials.pop(route, None)
+            self._acquit(route)
+
+    def _acquit(self, route: Hashable) -> None:
+        """Call a route inline again."""
+        self._doubts.pop(route, None)
+        self._trials.pop(route, None)
 
     # For the workers, each on its own thread.
     def _serve(self, me: _Worker) -> None:
@@ -464,7 +464,7 @@ class Baton:
             if closely:
                 until, computed = computed, self._computed()
                 looks = looks + 1 if seen == before else 0
-                if looks < CLOSER and computed - until > self.tick / CLOSER / 4:
+                if looks < CLOSER and computed - until > pause / 4:
                     continue
             quiet += pause
             if seen != before:
