@@ -462,6 +462,34 @@ def test_something_can_be_done_after_each_turn(house: Any) -> None:
     assert len(turns) == 5
 
 
+# Beside threads that compute
+
+
+@pytest.mark.parametrize(
+    "lack", [None, ImportError("there is no ctypes"), OSError(errno.EMFILE, "no descriptor is left")]
+)
+def test_a_crowd_is_served_also_where_the_calls_that_hold_the_gil_cannot_be_had(
+    house: Any, join: Any, monkeypatch: pytest.MonkeyPatch, lack: Exception | None
+) -> None:
+    """The watch tells the loop of the crowd, and would not outlive an error."""
+
+    def refuse(self: object) -> None:
+        assert lack is not None
+        raise lack
+
+    if lack is not None:
+        monkeypatch.setattr("wsgiserver.pollers.HeldCalls.__init__", refuse)
+    made = house()
+    made.loop.crowd(True)
+    client = join(made, GET)
+    made.turn_until(lambda: made.exchanges)
+    assert client.response().content == b"hello"
+    made.loop.crowd(False)
+    client.send(GET)
+    made.turn_until(lambda: len(made.exchanges) == 2)
+    assert client.response().content == b"hello"
+
+
 # What is read ahead
 
 

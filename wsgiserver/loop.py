@@ -101,9 +101,12 @@ class Loop:
             self._dispose()
 
     def crowd(self, crowded: bool) -> None:
-        """Note whether other threads compute; called by one thread at a time."""
+        """Note whether other threads compute; called by one thread at a time. Never raises."""
         if crowded and self._held is None and HeldCalls.possible():
-            self._held = HeldCalls()  # not before, for to load what it needs takes 3 ms
+            # Not before, for to load what it needs takes 3 ms. Without it (no descriptor is left to read it from, or
+            # this Python was built without ctypes) the usual calls serve.
+            with suppress(Exception):
+                self._held = HeldCalls()
         self.crowded = crowded
 
     def wake(self) -> None:
