@@ -664,10 +664,10 @@ def test_each_blocked_call_in_a_row_sends_more_of_its_route_to_workers(rehearse:
     for n in range(3):
         play.go_on(Work(f"slow {n}", "r", takes=0.002))
         doubts.append(play.baton._doubts["r"])
-    assert doubts == [1, 17, MOST_DOUBT, MOST_DOUBT]
+    assert doubts == [1, 18, MOST_DOUBT, MOST_DOUBT]
 
 
-@pytest.mark.parametrize(("apart", "doubt"), [(1, 9), (OFTEN, 9), (OFTEN + 1, 1), (1000, 1)])
+@pytest.mark.parametrize(("apart", "doubt"), [(1, 10), (OFTEN, 10), (OFTEN + 1, 1), (1000, 1)])
 def test_a_route_is_doubted_more_where_it_blocked_thirty_calls_before(apart: int, doubt: int) -> None:
     """Else a route that blocks every second time would be taken for a quick one after each quick call."""
     baton = Baton(lambda: False, 2)
@@ -743,6 +743,22 @@ def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_crowd(crowd: 
     assert play.baton.__dict__["pauses"][0] == tick
     assert tick / closer in play.baton.__dict__["pauses"][1:]
     assert {tick, tick / closer} == set(play.baton.__dict__["pauses"])
+
+
+def test_the_watch_does_not_look_more_often_for_a_thread_that_is_not_to_be_had() -> None:
+    play = Play(Usual(), [Work("slow"), Work("next")], kind=Pauses)
+    pauses = play.baton.__dict__.setdefault("pauses", [])
+    play.all[0].until = lambda: len(pauses) > 8
+    play.baton.refuses = lambda: "t-1" in play.stage.entered
+    play.perform()
+    assert set(pauses) == {play.baton.tick}
+
+
+def test_a_slot_that_becomes_free_just_then_makes_no_trial_of_a_route_that_nobody_doubts() -> None:
+    """The leader sees every slot taken; when it has the lock, a worker has come back, and has left the queue empty."""
+    baton = Baton(lambda: False, 2)
+    assert not baton._give(Work("quick", "r"))
+    assert (baton._trials, baton.busy) == ({}, 0)
 
 
 def test_who_finds_the_lock_taken_looks_again_instead_of_waiting_in_it() -> None:
@@ -1293,10 +1309,12 @@ def test_a_turn_that_raises_ends_everything_and_is_reported(monkeypatch: pytest.
     def turn() -> bool:
         raise LookupError("the loop is broken")
 
-    baton = Baton(turn, 2)
+    told: list[BaseException] = []
+    baton = Baton(turn, 2, failed=told.append)
     baton.start()
     assert baton.join(PATIENCE)
     assert [str(report) for report in reports] == ["the loop is broken"]
+    assert told == reports
 
 
 @pytest.mark.parametrize("refused", ["refused-1", "refused-watch"])
@@ -1313,6 +1331,24 @@ def test_start_raises_when_there_is_no_thread_to_begin_with(monkeypatch: pytest.
     with pytest.raises(RuntimeError, match="can't start new thread"):
         baton.start()
     assert baton.join(PATIENCE)
+
+
+def test_a_start_that_ctrl_c_cuts_off_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Thread.start
+
+    def cut(thread: Thread) -> None:
+        start(thread)
+        if thread.name == "cut-watch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Thread, "start", cut)
+    baton = Baton(lambda: pytest.fail("led"), 2, name="cut")
+    with pytest.raises(KeyboardInterrupt):
+        baton.start()
+    for thread in threading.enumerate():
+        if thread.name.startswith("cut-"):
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
 
 def test_a_wild_mixture_is_done_once_each_and_never_too_many_at_once() -> None:

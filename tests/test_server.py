@@ -488,6 +488,34 @@ def test_a_thread_left_in_the_application_leaves_nothing_when_it_returns(connect
         assert client.rest() == b""
 
 
+@pytest.mark.parametrize("where", ["loop.Loop._read", "baton.Baton._next"])
+def test_a_fault_of_the_servers_own_ends_it_and_is_told_to_who_stops_it(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """On the leader as on a worker; else who waits for the end would wait for ever, and so would the clients."""
+
+    def slow(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgiserver.will_block"]()
+        return hello(environ, start_response)
+
+    def fail(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", lambda report: None)
+    server = Server(slow, bind="127.0.0.1:0")
+    server.start()
+    client = connect(server.address)
+    assert client.get().status == 200
+    monkeypatch.setattr(f"wsgiserver.{where}", fail)
+    with contextlib.suppress(ConnectionError):  # the worker of the first request may have failed already
+        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+    server.wait()
+    assert server.over
+    with pytest.raises(RuntimeError, match="the server failed") as failure:
+        server.stop(0)
+    assert isinstance(failure.value.__cause__, MemoryError)
+
+
 def test_an_application_can_have_its_server_stopped(connect: Any) -> None:
     def application(environ: Environ, start_response: Any) -> list[bytes]:
         server.ask_to_stop()

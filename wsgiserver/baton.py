@@ -48,10 +48,11 @@ from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
 # A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
-# thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 9 have, where
-# another had blocked no more than thirty calls before, and up to 64, where they go on blocking. A route that blocks
-# each time, or every tenth, stays on workers, one that does so once in a hundred, inline: there, to give 4 to workers
-# instead of 1 would cost a seventh of the requests a second.
+# thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 10 have, where
+# another had blocked no more than thirty inline calls before, of whatever route, and up to 64, where they go on
+# blocking. A route that blocks each time stays on workers, one that does so every tenth time is there for the most
+# part, one that does so once in a hundred, inline: there, to give 4 to workers instead of 1 would cost a seventh of the
+# requests a second.
 OFTEN = 30
 MOST_DOUBT = 64
 # Of a route in doubt, one call is tried inline after so many given to workers, and after twice as many each time that
@@ -137,8 +138,9 @@ class _Worker(Thread):
             self.clock = time.pthread_getcpuclockid(self.ident or 0)
         try:
             self.pool._serve(self)
-        except BaseException:  # from a turn, or a task against its word: better an end that is seen than no leader
+        except BaseException as error:  # no memory, say, or a task against its word: better an end that is seen
             self.pool.stop()
+            self.pool.failed(error)
             raise
 
 
@@ -159,6 +161,7 @@ class Baton:
     - ``crowded``: called with True when a worker is seen to compute, which keeps the GIL from the leader, and False
       when that is over, or the last worker is done; in turn, never twice at once. It must be quick, not raise, and not
       use the baton.
+    - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
     - ``name``: begins the names of the threads.
     """
 
@@ -172,9 +175,10 @@ class Baton:
         tick: float = 0.002,
         rest: float = 60.0,
         crowded: Callable[[bool], object] = lambda crowded: None,
+        failed: Callable[[BaseException], object] = lambda error: None,
         name: str = "wsgiserver",
     ) -> None:
-        self.turn, self.crowded, self.name = turn, crowded, name
+        self.turn, self.crowded, self.failed, self.name = turn, crowded, failed, name
         self.threads, self.tick, self.rest = threads, tick, rest
         # The leader's.
         self._calls = 0  # inline calls begun
@@ -219,8 +223,10 @@ class Baton:
                     watch = Thread(target=self._watch, name=f"{self.name}-watch", daemon=True)
                     watch.start()
                     self._crew.append(watch)
-            except RuntimeError:
+            except BaseException:  # Ctrl+C too
+                self._over = True
                 leader.give(_Order.END)
+                self._alarm.set()
                 raise
             leader.give(_Order.LEAD)
 
@@ -276,7 +282,8 @@ class Baton:
             if self.busy >= self.threads:
                 self._waiting.append(task)
                 return True
-            if self._is_due(task.route):
+            # A slot may have become free before the lock was taken.
+            if task.route not in self._doubts or self._is_due(task.route):
                 return False
             worker = self._spare()
             if worker is None:
@@ -357,7 +364,7 @@ class Baton:
         if blocked:
             calls = self._calls
             often = calls - self._blocked.pop(route, -OFTEN - 1) <= OFTEN
-            doubt = min(8 * doubt + (9 if often else 1), MOST_DOUBT)
+            doubt = min(8 * doubt + (10 if often else 1), MOST_DOUBT)
             _put(self._blocked, route, calls)
         else:
             doubt -= 1
@@ -474,9 +481,11 @@ class Baton:
                     self._task.overdue()
                 if before_in_time and not in_time:
                     continue  # perhaps the whole machine stood still; who blocks or computes does so for another tick
+                leader = self._leader
                 with _once_free(self._lock):
                     self._hand_on(seen)
-                alert = ALERT
+                if self._leader is not leader:  # else it has just come back, or there are no threads to be had
+                    alert = ALERT
             elif quiet > 2 * CROWD_TICKS * self.tick:  # else there may be a crowd that has not been seen yet
                 self._alarm.clear()
                 self._asleep = True

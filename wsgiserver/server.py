@@ -105,7 +105,7 @@ class Server:
         try:
             for text in self.settings.bind:
                 self.listeners.append(self._listen(parse_address(text)))
-            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd)
+            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd, failed=self._fail)
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
             if self._flushes:
@@ -133,13 +133,16 @@ class Server:
             if loop.turn():
                 return True
         except BaseException as error:
-            # A fault of the server's own: who waits for it is told, see ``stop``.
-            self._failure = error
-            self._end()
+            self._fail(error)
             return False
         if loop.over:
             self._end()
         return False
+
+    def _fail(self, error: BaseException) -> None:
+        """Be over, by a fault of the server's own: who waits for it is told, see ``stop``."""
+        self._failure = error
+        self._end()
 
     def _end(self) -> None:
         self._over.set()
@@ -187,6 +190,8 @@ class Server:
         loop.stop(timeout)
         # With one thread, which an application may hold, the loop cannot see that its time is over.
         self._over.wait(timeout + GRACE)
+        if self._failure is not None:
+            baton.join(GRACE)  # where a worker has failed, the leader may be in a turn still
         with self._closing:
             if self._closed:
                 return
