@@ -17,17 +17,13 @@ import pytest
 
 from wsgiserver.baton import (
     CLOSER,
-    CROWD,
-    CROWD_TICKS,
-    MOST_DOUBT,
-    MOST_ROUTES,
-    OFTEN,
-    TRIAL,
     Baton,
     Task,
     _once_free,
     _Worker,
 )
+from wsgiserver.crowds import SPAN
+from wsgiserver.predictor import MOST_DOUBT, TRIAL
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
 
@@ -195,8 +191,12 @@ class StagedEvent:
     def clear(self) -> None:
         self.rung = False
 
-    def wait(self) -> None:
-        self.stage.at("sleeps", ready=lambda: self.rung)
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is rung, or for some time, which may be over at any moment, but usually is so last of all."""
+        if timeout is None:
+            self.stage.at("sleeps", ready=lambda: self.rung)
+        elif not self.rung:
+            self.stage.at("waits a little", lazy=True)
 
 
 class StagedWorker(_Worker):
@@ -249,6 +249,7 @@ class StagedBaton(Baton):
         super().__init__(turn, threads, name="t", **options)
         self._lock: Any = StagedMutex(stage, "the lock")
         self._alarm: Any = StagedEvent(stage)
+        self._slot: Any = StagedEvent(stage)
         self._clock = lambda: stage.now
         self._pause = self.pass_the_time
 
@@ -268,9 +269,9 @@ class StagedBaton(Baton):
         """No time of the processor's passes on stage: who blocks there sleeps."""
         return 0.0
 
-    def _computed_beside(self) -> float:
-        """Let the others have this share of the time."""
-        return self.share_beside * self.stage.now
+    def _computed_beside(self) -> dict[Any, float]:
+        """Let another thread have this share of the time."""
+        return {"another": self.share_beside * self.stage.now}
 
     def _watch(self) -> None:
         self.stage.perform("watch", super()._watch)
@@ -590,47 +591,6 @@ def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
     assert play.crowds == [True, False]
 
 
-class Beside:
-    """A baton whose watch only ticks, while threads beside the leader have a share of the processor's time."""
-
-    def __init__(self) -> None:
-        self.told: list[bool] = []
-        self.baton = Baton(lambda: False, 4, crowded=self.told.append)
-        self.now = self.computed = self.share = 0.0
-        self.baton._clock, self.baton._pause = lambda: self.now, self.pass_the_time
-        self.baton._computed_beside = lambda: self.computed  # type: ignore[method-assign]
-        self.baton.busy = 1
-
-    def pass_the_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.computed += seconds * self.share
-
-    def tick(self, share: float) -> None:
-        """Let a tick pass in which they have this share."""
-        self.share = share
-        self.baton._tick(self.baton.tick)
-
-
-def test_threads_that_have_most_of_a_tick_now_and_then_are_no_crowd() -> None:
-    """Many that sleep wake up together sometimes; a crowd would halve what they can do, and make more of it."""
-    beside = Beside()
-    for n in range(100):
-        beside.tick((0.0, 0.5, 1.0, 1.0)[n % 4])
-    assert beside.told == []
-
-
-@pytest.mark.parametrize(("share", "crowds"), [(1.0, [True, False]), (0.5, []), (0.0, [])])
-def test_a_crowd_is_who_has_most_of_a_tick_and_ends_some_time_after_that(share: float, crowds: list[bool]) -> None:
-    """The first 100 ticks somebody beside the leader has this share of the processor's time, then nobody."""
-    beside = Beside()
-    for _ in range(100):
-        beside.tick(share)
-    assert beside.told == crowds[:1]
-    while beside.now < 1.0 + CROWD:
-        beside.tick(0.0)
-    assert beside.told == crowds
-
-
 def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:
     """DESIGN 4b: the new leader writes what is there to write, then goes on with the rest."""
     play = Play(Usual(), [Work("done"), Work("slow"), Work("next")])
@@ -667,18 +627,6 @@ def test_each_blocked_call_in_a_row_sends_more_of_its_route_to_workers(rehearse:
     assert doubts == [1, 18, MOST_DOUBT, MOST_DOUBT]
 
 
-@pytest.mark.parametrize(("apart", "doubt"), [(1, 10), (OFTEN, 10), (OFTEN + 1, 1), (1000, 1)])
-def test_a_route_is_doubted_more_where_it_blocked_thirty_calls_before(apart: int, doubt: int) -> None:
-    """Else a route that blocks every second time would be taken for a quick one after each quick call."""
-    baton = Baton(lambda: False, 2)
-    baton._learn("r", blocked=True)
-    baton._learn("r", blocked=False)
-    assert baton._doubts == {}
-    baton._calls += apart
-    baton._learn("r", blocked=True)
-    assert baton._doubts == {"r": doubt}
-
-
 def test_of_a_route_in_doubt_one_is_tried_inline_and_acquits_it_when_it_is_quick(rehearse: Rehearse) -> None:
     """On workers, where they wait for each other's turn, calls may seem slow for ever that are quick inline."""
     play = rehearse(Usual())
@@ -687,7 +635,7 @@ def test_of_a_route_in_doubt_one_is_tried_inline_and_acquits_it_when_it_is_quick
         play.go_on(Work(f"seems slow {n}", "r", takes=0.003))
     play.go_on(Work("tried", "r"), Work("inline", "r"))
     assert [work.by == "t-2" for work in play.all] == [False] * (TRIAL + 1) + [True, True]
-    assert play.baton._doubts == play.baton._trials == {}
+    assert play.baton._doubts == {}
 
 
 def test_a_route_that_blocks_when_it_is_tried_is_tried_half_as_often(rehearse: Rehearse) -> None:
@@ -697,6 +645,56 @@ def test_a_route_that_blocks_when_it_is_tried_is_tried_half_as_often(rehearse: R
     inline = [n for n, work in enumerate(play.all) if work.told_by is not None]
     assert inline == [0, TRIAL + 1, 3 * TRIAL + 1]
     assert play.baton._doubts == {"r": MOST_DOUBT}
+
+
+def all_slots_taken(director: Director, due: int, *names: str) -> Play:
+    """Make a play of tasks of one route in doubt: two for the two slots, the others; one is due for a trial then."""
+    play = Play(director, [Work(name, "r") for name in ("a", "b", *names)])
+    play.baton._doubts["r"] = MOST_DOUBT
+    play.baton._predictor._trials["r"] = (due, TRIAL)
+    return play
+
+
+def test_with_every_slot_taken_one_is_tried_inline_in_the_slot_of_who_comes_back_next() -> None:
+    """Else a route that only seems slow on workers would stay there for as long as more clients ask than threads."""
+    play = all_slots_taken(Usual(), 2, "tried", "inline")
+    a, b, tried, inline = play.all
+    a.until, b.until = lambda: play.baton._wanted, play.done("inline")
+    play.perform()
+    assert [tried.by, inline.by] == ["t-1", "t-1"]
+    assert play.baton._doubts == {}
+
+
+def test_a_trial_with_every_slot_taken_overtakes_nobody_and_who_waits_has_its_turn_in_the_same_slot() -> None:
+    """Who waits is run inline as well, up to the first whose route is in doubt, which has the slot then."""
+    play = all_slots_taken(Usual(), 4, "tried", "quick", "doubted")
+    a, b, tried, quick, doubted = play.all
+    doubted.kind = "s"
+    play.baton._doubts["s"] = MOST_DOUBT
+    a.until, b.until = lambda: play.baton._wanted, play.done("doubted")
+    play.perform()
+    assert play.begun == ["a", "b", "tried", "quick", "doubted"]
+    assert (tried.by, quick.by, doubted.by) == ("t-1", "t-1", a.by)
+
+
+def test_where_no_worker_comes_back_soon_the_trial_is_left_for_later() -> None:
+    play = all_slots_taken(Usual(), 2, "queued")
+    a, b, queued = play.all
+    a.until = lambda: play.baton.waiting == 1 and not play.baton._wanted
+    b.until = lambda: "queued" in play.begun
+    play.perform()
+    assert queued.by == a.by != "t-1"
+    assert play.baton._predictor._trials["r"] == (TRIAL, TRIAL)
+
+
+def test_the_loop_goes_on_without_a_call_that_blocks_in_its_trial_with_every_slot_taken() -> None:
+    play = all_slots_taken(Usual(), 2, "tried", "next")
+    a, b, tried, _ = play.all
+    a.until = lambda: play.baton._wanted
+    tried.until, b.until = lambda: play.baton.waiting == 1 and play.leads != "t-1", play.done("tried")
+    play.perform()
+    assert (tried.by, tried.told_by, play.leads) == ("t-1", "watch", a.by)
+    assert play.baton._predictor._trials["r"] == (2 * TRIAL - 1 - 1, 2 * TRIAL)
 
 
 def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> None:
@@ -711,7 +709,7 @@ def crowded(play: Play) -> Play:
     """Let there be a crowd as long as a worker is busy, whatever the watch sees."""
     play.baton.crowded = lambda crowded: None
     play.baton._set_crowd(True)
-    play.baton._crowd_ends = 1000.0
+    play.baton._crowds._ends = 1000.0
     return play
 
 
@@ -757,8 +755,9 @@ def test_the_watch_does_not_look_more_often_for_a_thread_that_is_not_to_be_had()
 def test_a_slot_that_becomes_free_just_then_makes_no_trial_of_a_route_that_nobody_doubts() -> None:
     """The leader sees every slot taken; when it has the lock, a worker has come back, and has left the queue empty."""
     baton = Baton(lambda: False, 2)
-    assert not baton._give(Work("quick", "r"))
-    assert (baton._trials, baton.busy) == ({}, 0)
+    quick = Work("quick", "r")
+    assert baton._give(quick) is quick
+    assert (baton._predictor._trials, baton._tried, baton.busy) == ({}, None, 0)
 
 
 def test_who_finds_the_lock_taken_looks_again_instead_of_waiting_in_it() -> None:
@@ -808,14 +807,6 @@ def test_a_route_that_is_slow_in_a_worker_stays_there(rehearse: Rehearse) -> Non
 def test_other_routes_stay_inline() -> None:
     play = Play(Usual(), [Work("slow", "r", says_so=True), Work("quick", "s")]).perform()
     assert play.all[1].by == "t-2"
-
-
-def test_the_table_of_routes_is_bounded_and_forgets_the_oldest() -> None:
-    baton = Baton(lambda: False, 2)
-    for route in range(MOST_ROUTES + 10):
-        baton._learn(route, blocked=True)
-    assert len(baton._doubts) == MOST_ROUTES
-    assert set(baton._doubts) == set(baton._blocked) == set(range(10, MOST_ROUTES + 10))
 
 
 def test_no_route_is_asked_for_while_none_is_in_doubt() -> None:
@@ -1039,7 +1030,7 @@ def held_up(ticks: int, kind: type[StagedBaton] = StagedBaton) -> Play:
 
 
 # So many quiet ticks, and the watch goes to sleep.
-QUIET = 2 * CROWD_TICKS + 2
+QUIET = round(2 * SPAN / 0.002) + 2
 
 
 @pytest.mark.parametrize("ticks", range(QUIET + 4))
@@ -1113,6 +1104,24 @@ def threads_that_cannot_be_had(director: Director) -> Play:
     return play
 
 
+def a_trial_with_every_slot_taken(director: Director) -> Play:
+    return all_slots_taken(director, 2, "c", "d")
+
+
+def a_trial_that_blocks_with_every_slot_taken(director: Director) -> Play:
+    play = all_slots_taken(director, 3, "c", "d")
+    play.all[2].until = play.done("d")
+    return play
+
+
+def a_trial_with_every_slot_taken_without_threads_to_be_had(director: Director) -> Play:
+    play = all_slots_taken(director, 2, "c", "d", "e")
+    play.stage.rested.update(f"t-{n}" for n in range(1, 20))
+    refusals = iter([False, False, False, True, True, True])
+    play.baton.refuses = lambda: next(refusals, False)
+    return play
+
+
 def perform_all(rehearsal: Rehearsal, differences: int) -> int:
     """Perform it in all orders with so many differences to the usual one; return how many these were."""
     search = Search(differences)
@@ -1136,6 +1145,9 @@ def perform_all(rehearsal: Rehearsal, differences: int) -> int:
         tasks_that_say_so,
         workers_that_rest_at_once,
         threads_that_cannot_be_had,
+        a_trial_with_every_slot_taken,
+        a_trial_that_blocks_with_every_slot_taken,
+        a_trial_with_every_slot_taken_without_threads_to_be_had,
     ],
 )
 def test_every_order_near_the_usual_one_keeps_the_guarantees(rehearsal: Rehearsal) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wsgiserver import Server, baton, connection, files, heads, http11, loop, pages, responses
+from wsgiserver import Server, connection, files, heads, http11, loop, pages, predictor, responses
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -383,7 +383,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"| {http11.RecentHeads.HEADS} heads of {http11.RecentHeads.LENGTH >> 10} KiB at most |",
         f"(../../wsgiserver/http11.py) | {http11.RecentHeads.HASHES} |",
         f"| {responses.KNOWN_HEADS} heads of {responses.KNOWN_HEAD_LENGTH >> 10} KiB at most |",
-        f"(../../wsgiserver/baton.py) | {baton.MOST_ROUTES} |",
+        f"(../../wsgiserver/predictor.py) | {predictor.MOST_ROUTES} |",
         f"is cut to {pages.SHOWN} bytes",
     ]
     assert [words for words in told if words not in page] == []

@@ -41,6 +41,8 @@ ORDER = (
     "sockets",
     "pollers",
     "loop",
+    "predictor",
+    "crowds",
     "baton",
     "server",
     "memory",
@@ -55,10 +57,12 @@ ORDER = (
 # Who may import what is not the standard library's. The two for tests are loaded by those alone who have it.
 OTHERS = {"cli": {"typer"}, "testapp": {"webtest"}, "pytest_plugin": {"pytest"}}
 # Bytes in, bytes out: no sockets, no threads, no clock, no system.
-PURE = ("grammar", "messages", "heads", "forms", "http11", "responses", "rules")
+PURE = ("grammar", "messages", "heads", "forms", "http11", "responses", "rules", "predictor", "crowds")
 IMPURE = frozenset(("socket", "ssl", "select", "selectors", "threading", "time", "os"))
 # The package's front door, and its command.
 DOORS = ("__init__", "__main__")
+
+PAGE = PACKAGE.parent / "docs" / "explanation" / "architecture.md"
 
 MODULE_LINES = 500
 FUNCTION_LINES = 60
@@ -66,6 +70,12 @@ FUNCTION_LINES = 60
 
 def tree(name: str) -> ast.Module:
     return ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def test_the_page_of_the_architecture_tells_the_order_and_which_are_pure() -> None:
+    words = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert ", ".join(f"`{name}`" for name in ORDER) + "." in words
+    assert ", ".join(f"`{name}`" for name in PURE[:-1]) + f" and `{PURE[-1]}` are pure" in words
 
 
 def imports(name: str) -> Iterator[str]:

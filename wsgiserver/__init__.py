@@ -13,7 +13,8 @@ The path of a request, module by module::
     loop        the bytes leave on the socket
     logs        read the finished exchange, like any observer
 
-``baton`` decides which thread leads the loop and which runs the application; ``server`` puts it all together.
+``baton`` decides which thread leads the loop and which runs the application; it asks ``predictor`` which calls will
+block, and ``crowds`` whether one computes. ``server`` puts it all together.
 """
 
 from typing import TYPE_CHECKING, Any

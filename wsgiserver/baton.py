@@ -1,8 +1,9 @@
 """The baton: takes a loop and its tasks, decides which thread leads and which runs what; `server` sets it going.
 
 It knows no HTTP and no sockets. One thread of a small pool, the *leader*, calls ``turn()`` again and again. There the
-loop gives each task to `Baton.call`, which runs it inline, or on a *worker* when its route lately blocked. When an
-inline call takes too long, a *watch* gives the loop itself to another thread.
+loop gives each task to `Baton.call`, which runs it inline, or on a *worker* where the `predictor` says that its route
+blocks. When an inline call takes too long, a *watch* gives the loop itself to another thread; it also looks for
+`crowds`.
 
 The facts
     1. Each thread of the pool has a lock; the leader's is the baton. It lays it down before an inline call, and takes
@@ -10,13 +11,14 @@ The facts
     2. A thread of the pool is idle, or leads, or has one of ``threads`` slots (``busy`` counts them). Who gives out a
        job takes the slot for it first; the worker gives it back when it comes for more.
     3. Only for the leader are slots taken and tasks queued, and queued only when no slot is free. A worker that is done
-       takes the next queued task, and gives its slot back only when there is none.
+       takes the next queued task, and gives its slot back only when there is none, or when the leader waits for it: to
+       run the first of the queue inline, for a trial, and then to give the slot to the next.
 What they mean for us
     - Nobody can put a taken baton back: the leader may have come for it in between, and have left. So the watch first
       finds the thread that will lead, the heir, and only then takes the baton.
     - While a call runs inline a slot is free, so among ``threads + 1`` threads an heir can always be found or hired.
-    - A leader that sees a free slot sees an empty queue: its inline call overtakes nobody. It reads ``busy`` without
-      the lock, as nobody else raises it while it holds the baton.
+    - A leader that is given a task and sees a free slot sees an empty queue: its inline call overtakes nobody. It reads
+      ``busy`` without the lock, as nobody else raises it while it holds the baton.
     - The leader lays the baton down, then looks whether the watch sleeps; the watch says that it sleeps, lets a tick
       pass, then looks whether the baton lies there. At least one sees the other, so no call goes unwatched.
 The guarantees (tests/models/baton.pml is a model of this, in which every order of events was searched for a breach)
@@ -45,33 +47,16 @@ from enum import Enum
 from itertools import count
 from threading import Event, Lock, Thread, current_thread
 from time import monotonic, sleep
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-# A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
-# thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 10 have, where
-# another had blocked no more than thirty inline calls before, of whatever route, and up to 64, where they go on
-# blocking. A route that blocks each time stays on workers, one that does so every tenth time is there for the most
-# part, one that does so once in a hundred, inline: there, to give 4 to workers instead of 1 would cost a seventh of the
-# requests a second.
-OFTEN = 30
-MOST_DOUBT = 64
-# Of a route in doubt, one call is tried inline after so many given to workers, and after twice as many each time that
-# it blocks. For on workers quick calls may seem slow: 20 chunks sent by each of 16 at once, who wait for the GIL in
-# turn, take 5 ms, and would be given to workers for ever.
-TRIAL = 64
-MOST_TRIAL = 4096
-MOST_ROUTES = 512
+from wsgiserver.crowds import SPAN, Crowd
+from wsgiserver.predictor import Predictor
+
 # Where one call slept, others will: for so many ticks the watch then looks so many times as often, and hands over at
 # once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 50 % more requests
 # a second; the looking takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
 CLOSER = 16
 ALERT = 8000
-# When threads beside the leader have had so much of the time of so many ticks, there is a crowd, for so many seconds at
-# least: one of them computes, and gives the GIL away only when it must. Many that sleep and answer have less of it, but
-# for a single tick perhaps; and what helps against those who compute halves what those who sleep can do.
-CROWDED = 0.75
-CROWD_TICKS = 4
-CROWD = 1.0
 # A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
 LATE = 0.001
 
@@ -111,8 +96,6 @@ def _once_free(lock: Lock) -> Lock:
     return lock
 
 
-_Noted = TypeVar("_Noted")
-
 # What a worker can be given beside a task: the loop, and leave to go.
 _Order = Enum("_Order", ["LEAD", "END"])
 
@@ -133,6 +116,13 @@ class _Worker(Thread):
         self.job = job
         self.given.release()
 
+    def computed(self) -> float | None:
+        """Seconds of processor time that it has had, where the system tells; for any thread."""
+        try:
+            return None if self.clock is None else time.clock_gettime(self.clock)
+        except OSError:  # it has ended
+            return None
+
     def run(self) -> None:
         with suppress(AttributeError, OSError):
             self.clock = time.pthread_getcpuclockid(self.ident or 0)
@@ -142,13 +132,6 @@ class _Worker(Thread):
             self.pool.stop()
             self.pool.failed(error)
             raise
-
-
-def _put(table: dict[Hashable, _Noted], route: Hashable, value: _Noted) -> None:
-    """Note something of a route, and forget what was noted first of all where there are too many."""
-    table[route] = value
-    if len(table) > MOST_ROUTES:
-        del table[next(iter(table))]
 
 
 class Baton:
@@ -190,19 +173,18 @@ class Baton:
         self._baton = Lock()  # the leader's
         self.busy = 0  # tasks that workers run, beside the leader; anyone may read it
         self._waiting: deque[Task] = deque()
+        self._wanted = False  # the leader waits for a slot, and the next worker that is done gives it back
+        self._slot = Event()
         self._idle: list[_Worker] = []  # who worked last is woken first
-        self._doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
-        self._trials: dict[Hashable, tuple[int, int]] = {}  # after how many tasks each is tried, and of how many
-        self._blocked: dict[Hashable, int] = {}  # routes, and how many inline calls had begun when they last blocked
+        self._predictor = Predictor()
+        self._doubts = self._predictor.doubts  # anyone may look whether a route is in there
         self._crew: list[Thread] = []
         self._numbers = count(1)
         self._over = False
         self._crowd = False
         self._watches = threads > 1  # and not in a crowd, which keeps the watch waiting too; anyone may read it
         # The watch's.
-        self._crowd_ends = 0.0
-        # When it last looked for a crowd: who led, and what the others had computed.
-        self._look: tuple[_Worker | None, float, float] = (None, 0.0, 0.0)
+        self._crowds = Crowd()
         self._asleep = False
         self._alarm = Event()
         self._pause, self._clock = sleep, monotonic
@@ -258,8 +240,11 @@ class Baton:
         If not, another thread does: leave ``turn()``, returning False, and touch nothing that the loop owns.
         """
         # The quick path, 0.2 µs: no lock but the baton, and no route is asked for while none is in doubt.
-        if (self.busy >= self.threads or (self._doubts and task.route in self._doubts)) and self._give(task):
-            return True
+        if self.busy >= self.threads or (self._doubts and task.route in self._doubts):
+            inline = self._give(task)
+            if inline is None:
+                return True
+            task = inline
         self._task = task
         task.watched = self._watches
         self._calls += 1
@@ -270,40 +255,66 @@ class Baton:
         task.run()
         if not baton.acquire(False):
             return False
-        if self._tried is not None:
-            with _once_free(self._lock):
-                self._acquit(self._tried)
-            self._tried = None
-        return True
+        return self._tried is None or self._end_trial(self._tried)
 
-    def _give(self, task: Task) -> bool:
-        """Give the task to a worker or queue it, or return False for it to run inline, as a trial or in want."""
+    def _give(self, task: Task) -> Task | None:
+        """Give the task to a worker or queue it; or return it, or the first in the queue instead, to be run inline."""
         with _once_free(self._lock):
-            if self.busy >= self.threads:
+            full = self.busy >= self.threads
+            if full:
                 self._waiting.append(task)
-                return True
+                if not self._predictor.is_due(self._waiting[0].route):
+                    return None
+                self._slot.clear()
+                self._wanted = True
             # A slot may have become free before the lock was taken.
-            if task.route not in self._doubts or self._is_due(task.route):
-                return False
-            worker = self._spare()
-            if worker is None:
-                return False
-            self._employ(worker, task)
+            elif task.route not in self._doubts:
+                return task
+            elif self._predictor.is_due(task.route):
+                return self._begin_trial(task)
+            else:
+                worker = self._spare()
+                if worker is None:
+                    return task
+                self._employ(worker, task)
+        if full:
+            return self._await_slot()
         # A cohort that is given out first, and begins then, together, ends together too, and its clients wait for one
         # another ever after: 4,100 requests a second instead of 5,700, where 64 sleep for 10 ms.
         if self._watches:
             self._let_begin()
-        return True
+        return None
 
-    def _is_due(self, route: Hashable) -> bool:
-        """Whether to try a route that is in doubt inline."""
-        left, of = self._trials.get(route, (TRIAL, TRIAL))
-        due = left == 0
-        if due:
-            left = of = min(2 * of, MOST_TRIAL)
-            self._tried = route
-        _put(self._trials, route, (left - 1, of))
-        return due
+    def _await_slot(self) -> Task | None:
+        """Wait a little for a worker to come back, and return the first of the queue to run it inline in that slot."""
+        self._slot.wait(self.tick / 2)
+        with _once_free(self._lock):
+            if self._wanted or not self._waiting:  # nobody came; or the others have taken all
+                self._wanted = False
+                return None
+            return self._begin_trial(self._waiting.popleft())
+
+    def _begin_trial(self, task: Task) -> Task:
+        self._tried = task.route
+        self._predictor.try_again_later(task.route)
+        return task
+
+    def _end_trial(self, route: Hashable) -> bool:
+        """Acquit the route, whose call has come back in time; return whether this thread still leads.
+
+        What waits has its turn now, in the same slot. Where nobody doubts its route, it runs inline, one after the
+        other: else every slot would be taken for as long as somebody waits, and the route be none the better for it.
+        """
+        self._tried = None
+        with _once_free(self._lock):
+            self._predictor.acquit(route)
+        while True:
+            with _once_free(self._lock):
+                if not self._waiting or self.busy >= self.threads:
+                    return True
+                task = self._waiting.popleft()
+            if not self.call(task):
+                return False
 
     def _let_begin(self) -> None:
         """Let a thread that has just been woken have the GIL; not in a crowd, where it would be gone for long."""
@@ -328,7 +339,7 @@ class Baton:
             return
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
         if self._calls == call and self._task is not None:
-            self._learn(self._task.route, blocked=True)
+            self._predictor.learn(self._task.route, call, blocked=True)
         self._tried = None
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
@@ -358,25 +369,6 @@ class Baton:
         worker.start()
         self._crew = [*(t for t in self._crew if t.is_alive()), worker]
         return worker
-
-    def _learn(self, route: Hashable, blocked: bool) -> None:
-        doubt = self._doubts.get(route, 0)
-        if blocked:
-            calls = self._calls
-            often = calls - self._blocked.pop(route, -OFTEN - 1) <= OFTEN
-            doubt = min(8 * doubt + (10 if often else 1), MOST_DOUBT)
-            _put(self._blocked, route, calls)
-        else:
-            doubt -= 1
-        if doubt > 0:
-            _put(self._doubts, route, doubt)
-        else:
-            self._acquit(route)
-
-    def _acquit(self, route: Hashable) -> None:
-        """Call a route inline again."""
-        self._doubts.pop(route, None)
-        self._trials.pop(route, None)
 
     # For the workers, each on its own thread.
     def _serve(self, me: _Worker) -> None:
@@ -413,14 +405,17 @@ class Baton:
         blocked = self._clock() - began >= self.tick
         if route in self._doubts:  # else it was acquitted meanwhile
             with _once_free(self._lock):
-                self._learn(route, blocked)
+                self._predictor.learn(route, self._calls, blocked=blocked)
 
     def _next(self, me: _Worker) -> Task | _Order:
         """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
         with _once_free(self._lock):
-            if self._waiting:
+            if self._waiting and not self._wanted:
                 return self._waiting.popleft()
             self.busy -= 1
+            if self._wanted:
+                self._wanted = False
+                self._slot.set()
             if self.busy == 0:
                 self._set_crowd(False)
             if self._over:
@@ -431,29 +426,26 @@ class Baton:
     # For the watch, on its own thread.
 
     def _computed(self) -> float:
-        """Seconds of processor time that the leader has had; endlessly more each time where that cannot be told."""
-        leader = self._leader
-        with suppress(AttributeError, OSError, TypeError):  # it may have ended
-            return time.clock_gettime(leader.clock)  # type: ignore[arg-type,union-attr]
-        return monotonic()
+        """Seconds that the leader has computed; endlessly more each time where that cannot be told."""
+        computed = self._leader.computed() if self._leader is not None else None
+        return monotonic() if computed is None else computed
 
-    def _computed_beside(self) -> float:
-        """Seconds of processor time that other threads than the leader have had, those of the application too."""
-        return time.process_time() - self._computed()
+    def _computed_beside(self) -> dict[Hashable, float]:
+        """Seconds that each thread of the pool but the leader has computed, where that can be told."""
+        beside = [t for t in self._crew if isinstance(t, _Worker) and t is not self._leader]
+        return {worker: computed for worker in beside if (computed := worker.computed()) is not None}
 
     def _tick(self, seconds: float) -> bool:
         """Let so many seconds pass, and look for a crowd; return whether they passed in about that time."""
         began = self._clock()
         self._pause(seconds)
         now = self._clock()
-        leader, since, beside = self._look
-        if leader is not self._leader or now - since >= CROWD_TICKS * self.tick:
-            self._look = (self._leader, now, self._computed_beside())
-            if leader is self._leader and self._look[2] - beside > CROWDED * (now - since):
-                self._crowd_ends = now + CROWD
-        if self._crowd is not (now < self._crowd_ends):
+        if self._crowds.is_due(now):
+            self._crowds.look(now, self._computed_beside())
+        crowd = self._crowds.is_there(now)
+        if crowd is not self._crowd:
             with _once_free(self._lock):
-                self._set_crowd(self.busy > 0 and now < self._crowd_ends)
+                self._set_crowd(self.busy > 0 and crowd)
         return now - began - seconds < LATE
 
     def _watch(self) -> None:
@@ -486,7 +478,7 @@ class Baton:
                     self._hand_on(seen)
                 if self._leader is not leader:  # else it has just come back, or there are no threads to be had
                     alert = ALERT
-            elif quiet > 2 * CROWD_TICKS * self.tick:  # else there may be a crowd that has not been seen yet
+            elif quiet > 2 * SPAN:  # else there may be a crowd that has not been seen yet
                 self._alarm.clear()
                 self._asleep = True
                 self._tick(pause)

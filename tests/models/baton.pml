@@ -15,6 +15,7 @@
  *     RESTING         a worker may end at any moment at which it has nothing to do
  *     HIRING_FAILS    the system may refuse to start a thread, any number of times
  *     STOPPED         somebody calls stop(), at any moment
+ *     TRIALS          the predictor may want a task tried inline though every slot is taken
  */
 
 #ifndef THREADS
@@ -44,6 +45,7 @@ byte busy = 0;
 byte leader = 0;
 bool over = false;
 chan waiting = [CONNECTIONS] of { byte };
+bool wanted = false;         /* the leader waits for a slot */
 bool alive[POOL];
 bool idle[POOL];
 bool given[POOL];
@@ -191,6 +193,7 @@ inline look_for_the_watch() {
 
 proctype Thread(byte me) {
     byte c = 0;
+    bit trial = 0;               /* it leads, and has a slot that is for who waits */
     byte n = 0;
     byte heir = NOBODY;
 
@@ -240,9 +243,17 @@ next:
     atomic {
         !lock ->
         if
-        :: len(waiting) > 0 -> waiting?c; goto work
-        :: len(waiting) == 0 && over -> busy--; alive[me] = false; goto end_not_hired
-        :: len(waiting) == 0 && !over -> busy--; idle[me] = true; goto waiting_for_a_job
+        :: len(waiting) > 0 && !wanted -> waiting?c; goto work
+        :: else ->
+            busy--;
+            if
+            :: wanted -> wanted = false
+            :: else
+            fi;
+            if
+            :: over -> alive[me] = false; goto end_not_hired
+            :: else -> idle[me] = true; goto waiting_for_a_job
+            fi
         fi
     };
 
@@ -303,7 +314,7 @@ run_phase:
         fi;
 inline_call:
         atomic {
-            assert(len(waiting) == 0);                /* it overtakes nobody */
+            assert(len(waiting) == 0 || trial);       /* it overtakes nobody */
             do
             :: n < CONNECTIONS -> assert(!debt[n]); n++
             :: else -> break
@@ -325,15 +336,44 @@ inline_call:
 #ifdef WRONG_LEAD_ON
             leading++
 #else
+            trial = false;
             goto turned
 #endif
         fi;
         goto called;
+#ifdef TRIALS
+await_slot:
+#ifdef WRONG_ASK_BEFORE_THE_LOCK
+        if
+        :: !wanted -> goto called
+        :: else
+        fi;
+#endif
+        /* It waits for a little while, which may be over at any moment. */
+        atomic {
+            !lock ->
+            if
+#ifndef WRONG_TRY_WITHOUT_A_SLOT
+            :: wanted -> wanted = false; goto called
+#endif
+            :: len(waiting) == 0 -> wanted = false; goto called
+            :: else -> wanted = false; waiting?c; trial = true; goto inline_call
+            fi
+        };
+#endif
 to_a_worker:
         atomic {
             !lock ->
             if
-            :: busy == THREADS -> waiting!c; c = 0
+            :: busy == THREADS ->
+                waiting!c;
+                c = 0;
+#ifdef TRIALS
+                if
+                :: true
+                :: wanted = true; goto await_slot
+                fi
+#endif
             :: busy < THREADS ->
                 spare(heir);
                 if
@@ -343,6 +383,26 @@ to_a_worker:
             fi
         };
 called:
+        /* The slot of a trial is for who waits. */
+        if
+        :: !trial
+#ifdef WRONG_KEEP_THE_SLOT
+        :: trial -> trial = false
+#else
+        :: atomic {
+            trial && !lock ->
+            if
+            :: len(waiting) > 0 && busy < THREADS -> waiting?c
+            :: else -> trial = false; goto tried
+            fi
+            };
+            if
+            :: true -> goto to_a_worker
+            :: true -> goto inline_call
+            fi
+#endif
+        fi;
+tried:
         skip
     od;
     if
@@ -363,6 +423,9 @@ poll:
     :: FINISHED
     :: MAY_SEND(0)
     :: MAY_SEND(1)
+#if CONNECTIONS > 3
+    :: MAY_SEND(2)
+#endif
     :: MAY_SEND(CONNECTIONS - 1)
     fi;
     poller_asleep = false;

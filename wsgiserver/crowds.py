@@ -1,0 +1,47 @@
+"""The crowd: takes how long each thread has computed, and tells whether one keeps the GIL from the leader, to `baton`.
+
+A thread that computes in Python gives the GIL away only when it must. When those beside the leader have had most of a
+while, and one of them a whole tick of it, there is a crowd: many that sleep and answer may together have as much, but
+no one of them so long at a stretch; and what helps against those who compute halves what those who sleep can do.
+
+What helps leaves a single computer a third of the time, and several of them less each; so a crowd goes on for as long
+as one has an eighth of it now and then. Many that sleep have less, even where each computes for a millisecond.
+"""
+
+from collections.abc import Hashable, Mapping
+
+# Of the time, all together; seconds, one alone.
+MOST = 0.75
+STRETCH = 0.002
+STILL = 0.125
+# Seconds: of a look; and after the last sign of it, until a crowd is over.
+SPAN = 0.008
+LASTS = 1.0
+
+
+class Crowd:
+    """What the watch knows of the threads beside the leader; for one thread."""
+
+    def __init__(self) -> None:
+        self._ends = self._looked = 0.0
+        self._computed: Mapping[Hashable, float] = {}
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look."""
+        return now - self._looked >= SPAN
+
+    def look(self, now: float, computed: Mapping[Hashable, float]) -> None:
+        """Compare the seconds that each thread beside the leader has computed in all with those of the last look.
+
+        Who has begun, or ended, or led in between is left for the next.
+        """
+        span = now - self._looked
+        had = [seconds - self._computed[who] for who, seconds in computed.items() if who in self._computed]
+        one = max(had, default=0.0)
+        if (one >= STRETCH and sum(had) > MOST * span) or (self.is_there(now) and one > STILL * span):
+            self._ends = now + LASTS
+        self._looked, self._computed = now, computed
+
+    def is_there(self, now: float) -> bool:
+        """Whether there is a crowd."""
+        return now < self._ends
