@@ -471,6 +471,46 @@ sys.exit(cli.main())
 
 
 @pytest.mark.usefixtures("hello")
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_who_comes_at_once_and_takes_the_last_descriptor_is_served(threads: str) -> None:
+    """What reports need is loaded a moment after the start; here, there are no descriptors to do so for a while."""
+    pytest.importorskip("resource")
+    code = f"""
+import os, resource, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from wsgiserver import cli, server
+server.SETTLED = 0.001
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+original = server.Server.start
+def start(self):
+    original(self)
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        pass
+    for descriptor in taken[:4]:
+        os.close(descriptor)
+server.Server.start = start
+sys.exit(cli.main())
+"""
+    command = [sys.executable, "-S", "-c", code]
+    with serving("hello:app", "--threads", threads, command=command) as served:
+        host, port = urlsplit(served.urls[0]).hostname, urlsplit(served.urls[0]).port
+        clients = [socket.create_connection((host, port), timeout=30) for _ in range(8)]
+        answers = []
+        for number, client in enumerate(clients):
+            with client:
+                client.sendall(b"nonsense\r\n\r\n" if number % 2 else b"GET / HTTP/1.0\r\n\r\n")
+                answers.append(client.makefile("rb").read()[:12])
+        status, _, err = served.stop()
+    assert answers == [b"HTTP/1.1 200", b"HTTP/1.1 400"] * 4
+    assert status == 0
+    assert "cannot write" not in err
+
+
+@pytest.mark.usefixtures("hello")
 def test_it_serves_says_where_logs_and_stops() -> None:
     with serving("hello:app", "--threads", "3") as served:
         assert served.banner == [

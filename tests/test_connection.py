@@ -64,6 +64,88 @@ def stalled(application: Any = hello, **settings: Any) -> Client:
     return client
 
 
+class Outlasting:
+    """An application whose response is whole before it ends, in the ways there are; then the loop has its turn."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.told: list[str] = []
+        self.client: Client
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        self.told.append("begins")
+        write = start_response("200 OK", [("Content-Length", "5")])
+        if self.how == "write":
+            write(b"hello")
+            self.linger()
+            return []
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"hello"
+        if self.how in ("iterates", "too long"):
+            self.linger()
+        if self.how == "too long":
+            yield b"!"
+
+    def linger(self) -> None:
+        self.client._work()
+        self.told.append("goes on")
+
+    def close(self) -> None:
+        if self.how == "closes":
+            self.linger()
+        self.told.append("ends")
+
+
+WAYS_TO_OUTLAST = ["write", "iterates", "closes"]
+
+
+@pytest.mark.parametrize("how", WAYS_TO_OUTLAST)
+@pytest.mark.parametrize("later", [False, True], ids=["pipelined", "sent when the first is answered"])
+def test_a_request_is_not_begun_before_the_application_is_done_with_the_one_before(how: str, later: bool) -> None:
+    """RFC 9112 section 9.3.2: requests of one client do not overlap, though the response does not wait."""
+    application = Outlasting(how)
+    application.client = client = Client(application)
+    if later:
+        linger = application.linger
+
+        def ask_again() -> None:
+            if application.told == ["begins"]:
+                client._work()
+                assert client.stream.sent.endswith(b"hello")
+                client.stream.inbox += GET
+            linger()
+
+        application.linger = ask_again  # type: ignore[method-assign]
+    sent = client.send(GET if later else GET + GET)
+    assert sent.count(b"hello") == 2
+    one = ["begins", "goes on"] if how == "write" else ["begins", "goes on", "ends"]
+    assert application.told == one + one
+    assert client.state is State.IDLE
+
+
+def test_the_connection_is_closed_behind_a_response_that_was_to_become_longer_whoever_comes_first() -> None:
+    """BEHAVIOUR, "more bytes than its Content-Length": also where the loop has sent it before they come."""
+    application = Outlasting("too long")
+    application.client = client = Client(application)
+    sent = client.send(GET + GET)
+    assert sent.count(b"HTTP/1.1 200 OK") == 1
+    assert sent.endswith(b"hello")
+    assert application.told == ["begins", "goes on", "ends"]
+    assert client.end == "shut"
+    assert "longer than its Content-Length" in client.log
+
+
+@pytest.mark.parametrize("how", WAYS_TO_OUTLAST)
+def test_who_has_asked_for_the_end_need_not_wait_for_the_application(how: str) -> None:
+    application = Outlasting(how)
+    application.client = client = Client(application)
+    client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert client.end == "closed"
+    assert client.state is State.CLOSED
+
+
 # -- States --------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +274,38 @@ def test_from_writing_to_lingering() -> None:
     client.read()
     assert client.state is State.LINGERING
     assert client.end == "shut"
+
+
+@pytest.mark.parametrize("ask", [GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b"GET / HTTP/1.0\r\n\r\n"])
+def test_who_asked_for_the_end_and_sends_nothing_more_is_let_go_at_once(ask: bytes) -> None:
+    client = Client(hello)
+    client.send(ask)
+    assert (client.state, client.end) == (State.CLOSED, "closed")
+
+
+@pytest.mark.parametrize("when", ["with it", "before the response has left", "while the application runs"])
+def test_who_asked_for_the_end_and_sends_more_loses_no_response_to_a_reset(when: str) -> None:
+    """RFC 9112 section 9.6: to close with octets unread makes the system reset the connection.
+
+    Old clients send an empty line behind the body of a POST (section 2.2).
+    """
+    more = b"\r\n"
+    last = b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi"
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        if when == "while the application runs":
+            client.stream.inbox += more
+        start_response("200 OK", [])
+        return [b"x" * 1000]
+
+    client = stalled(application) if when == "before the response has left" else Client(application)
+    client.send(last + more if when == "with it" else last)
+    if when == "before the response has left":
+        client.stream.inbox += more
+        client.read()
+    assert (client.state, client.end) == (State.LINGERING, "shut")
+    client.finish()
+    assert (client.state, client.end) == (State.CLOSED, "closed")
 
 
 def test_from_answering_to_lingering_and_closed() -> None:
@@ -584,7 +698,35 @@ def test_a_client_that_says_nothing_is_closed_silently() -> None:
     assert client.exchanges == []
 
 
-@pytest.mark.parametrize("data", [GET[:1], GET[:-1], b"\r\n", b"\r"], ids=repr)
+@pytest.mark.parametrize("data", [b"\r\n", b"\r", b"\r\n\r\n"], ids=repr)
+def test_who_sends_but_empty_lines_has_asked_nothing_and_is_closed_as_others_who_send_nothing(data: bytes) -> None:
+    """RFC 9112 section 2.2: they are ignored, so they neither begin a head nor prolong the time for one."""
+    client = Client(hello)
+    client.wait(4)
+    assert client.send(data) == b""
+    assert client.wait(5) == b""
+    assert client.wait(1) == b""
+    assert (client.state, client.end, client.exchanges) == (State.CLOSED, "closed", [])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_empty_line_behind_a_request_leaves_the_connection_idle(together: bool) -> None:
+    """RFC 9112 section 2.2: old clients send one behind the body of a POST."""
+    client = Client(hello)
+    if together:
+        client.send(GET + b"\r\n")
+    else:
+        client.send(GET)
+        client.send(b"\r\n")
+    assert client.state is State.IDLE
+    assert client.wait(14) == b""
+    assert client.state is State.IDLE
+    assert client.send(GET).startswith(b"HTTP/1.1 200 ")
+    assert client.wait(15) == b""
+    assert client.state is State.CLOSED
+
+
+@pytest.mark.parametrize("data", [GET[:1], GET[:-1], b"\r\n" + GET[:1]], ids=repr)
 def test_a_head_that_is_not_whole_in_time_is_answered_with_408(data: bytes) -> None:
     """The time runs from accepting on; further bytes do not prolong it."""
     client = Client(hello)
@@ -1321,7 +1463,7 @@ def test_a_refusal_is_an_exchange_that_observers_see() -> None:
     (exchange,) = client.exchanges
     assert exchange.status == "400 Bad Request"
     assert isinstance(exchange.error, BadRequest)
-    assert exchange.request.method == exchange.request.target == "-"
+    assert (exchange.request.method, exchange.request.target) == ("-", "-")
     assert exchange.peer == "192.0.2.1:4711"
     assert exchange.complete
 
@@ -1467,13 +1609,47 @@ def test_a_head_request_that_is_refused_gets_no_body() -> None:
     assert sent.endswith(b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", b"nonsense\r\n", b"GET / HTTP/1.1\n"])
+@pytest.mark.parametrize("line", ["/%zz HTTP/1.1", "/ HTTP/2.0", "foo", "/#x HTTP/1.1", f"/{'x' * 9000} HTTP/1.1"])
+def test_a_head_request_whose_line_is_refused_gets_no_body_either(line: str) -> None:
+    """RFC 9110 section 9.3.2."""
+    client = Client(hello)
+    sent = client.send(f"HEAD {line}\r\n\r\n".encode())
+    assert sent[9:12] in (b"400", b"414", b"505")
+    assert sent.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "target"),
+    [
+        (b"GET /a%zz HTTP/1.1", "GET", "/a%zz"),
+        (b"GET /a b HTTP/1.1", "GET", "/a b"),
+        (b"GET / HTTP/2.0", "GET", "/"),
+        (b"GET", "-", "-"),
+        (b"\x16\x03\x01 \x02", "-", "-"),
+        (b" ", "-", "-"),
+        (b"Authorization: Basic c2VjcmV0", "-", "-"),
+        (b"GET http://me:secret@host/ HTTP/1.1", "-", "-"),
+        (b"GET " + b"x" * 9000, "GET", "x" * 196),
+    ],
+    ids=repr,
+)
+def test_of_a_line_that_cannot_be_read_observers_see_what_looks_like_method_and_target(
+    line: bytes, method: str, target: str
+) -> None:
+    client = Client(hello)
+    client.send(line + b"\r\n\r\n")
+    (exchange,) = client.exchanges
+    assert (exchange.request.method, exchange.request.target) == (method, target)
+
+
+@pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", b"nonsense\r\n", b"GET / HTTP/9.1\n"])
 def test_a_line_that_cannot_be_read_is_not_taken_for_the_one_before(bad: bytes) -> None:
     client = Client(hello)
     client.send(GET)
     client.send(GET)
     client.send(bad)
-    assert [exchange.request.target for exchange in client.exchanges] == ["/", "/", "-"]
+    assert [exchange.status[:3] for exchange in client.exchanges] == ["200", "200", "400"]
+    assert client.exchanges[-1].request not in [exchange.request for exchange in client.exchanges[:2]]
 
 
 def test_a_request_that_is_refused_for_a_field_is_told_with_its_line() -> None:

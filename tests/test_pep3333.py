@@ -1404,6 +1404,61 @@ def test_an_unnamed_temporary_file_leaves_from_its_position() -> None:
     assert file.closed
 
 
+@pytest.mark.parametrize("length", [0, 1, 999, 1000, 1001, 5000])
+def test_of_what_the_kernel_cannot_send_no_more_is_read_than_content_length_says(length: int) -> None:
+    """Optional Platform-Specific File Handling: until Content-Length bytes have been written."""
+    file = io.BytesIO(DATA)
+    file.seek(10)
+    client = Client(Opened(file, ("Content-Length", str(length)), status="206 Partial Content"))
+    assert client.send(GET).partition(b"\r\n\r\n")[2] == DATA[10 : 10 + length]
+    assert client.log == ""
+    assert usable(client)
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["sendfile", "read"])
+def test_what_was_written_before_a_file_counts_for_its_content_length(path: Path, kernel: bool) -> None:
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "10")])(b"abc")
+        return environ["wsgi.file_wrapper"](path.open("rb"), 5)
+
+    client = Client(application, stream=MemoryStream(sendfile=kernel))
+    assert client.send(GET).partition(b"\r\n\r\n")[2] == b"abc" + DATA[:7]
+    assert client.log == ""
+    assert usable(client)
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", "200 OK"), (b"GET", "304 Not Modified")])
+def test_a_file_that_is_not_sent_may_have_another_length(path: Path, method: bytes, status: str) -> None:
+    """RFC 9110 section 8.6: it may be that of what GET would give, with 200."""
+    client = Client(Opened(path.open("rb"), ("Content-Length", "99999"), status=status))
+    assert client.send(GET.replace(b"GET", method)).endswith(b"\r\n\r\n")
+    assert client.log == ""
+    assert usable(client)
+
+
+SYSTEM_FILES = [
+    name for name in ("/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled") if Path(name).exists()
+]
+
+
+@pytest.mark.skipif(not SYSTEM_FILES, reason="this system has no files that are made up as they are read")
+@pytest.mark.parametrize("name", SYSTEM_FILES)
+def test_a_file_whose_size_is_made_up_is_read(name: str) -> None:
+    content = Path(name).read_bytes()[:20]
+    client = Client(Opened(Path(name).open("rb")))  # noqa: SIM115 - the server closes it
+    assert content in client.send(GET)
+    assert client.log == ""
+    assert usable(client)
+
+
+def test_a_small_file_without_blocks_leaves_all_the_same(tmp_path: Path) -> None:
+    """Some file systems keep what is short beside the name."""
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(5000)
+    assert ask(GET, Opened(sparse.open("rb"))).count(b"\0") == 5000
+
+
 def test_a_named_temporary_file_leaves_too() -> None:
     file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - the server closes it
     file.write(b"0123456789")

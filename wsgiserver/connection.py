@@ -10,7 +10,9 @@ Who may call what (one owner at a time):
 * any thread calls ``overdue``, whoever owns it;
 * the thread that runs the exchange owns it in ``ANSWERING`` and calls ``run``, which calls ``send``, ``lay``,
   ``lay_file`` and ``cut``. ``lay``, ``lay_file`` and ``cut`` end the response and give the connection back with their
-  last statement, ``hand_in``; that thread does not touch it again. ``flush`` takes it from there.
+  last statement, ``hand_in``; that thread does not touch it again. ``flush`` takes it from there. Only where the
+  application outlasts its response does ``flush`` leave the connection with that thread, which gives it back once more
+  when it is done; who comes first, ``Exchange.ends_first`` tells.
 """
 
 import math
@@ -21,10 +23,10 @@ from typing import IO, Any, Final
 
 from wsgiserver.environ import make_environ, tell_decoded
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
-from wsgiserver.files import FilePart, FileShortened
+from wsgiserver.files import FilePart, FileShortened, store
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
-from wsgiserver.messages import UNREADABLE, BadRequest, Request
+from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
 from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NOTHING, WRITING, State, Stream
@@ -35,16 +37,15 @@ LINGER_SIZE: Final = 1024 * 1024
 # Octets asked of the client at a time: for heads, for bodies.
 HEAD_APPETITE: Final = 16 * 1024
 BODY_APPETITE: Final = 256 * 1024
-# Characters of a path that tell one route from another.
-ROUTE_LENGTH: Final = 128
 
 
 class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_reader", "_received", "abrupt",
-        "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream", "watched", "watching",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_outlasted", "_reader",
+        "_received", "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream",
+        "watched", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,8 @@ class Connection:
         # The response was cut: the connection ends behind it, abruptly where it must.
         self._cut = False
         self.abrupt = False
+        # The exchange whose response has left, while its application goes on.
+        self._outlasted: Exchange | None = None
         # Octets dropped while lingering.
         self._dropped = 0
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
@@ -153,7 +156,7 @@ class Connection:
             if whole and self._body is None and len(data) <= self.site.settings.buffer_body:
                 self._body = BytesIO(data)  # it shares the bytes, which saves a copy
             else:
-                self._store(data)
+                self._body = store(self._body, data, self.site.settings.buffer_body)
         if not whole:
             self.appetite = BODY_APPETITE
             self._enter(BODY, now)
@@ -162,18 +165,6 @@ class Connection:
         if self._body is not None:
             self._body.seek(0)
         return True
-
-    def _store(self, data: bytes) -> None:
-        """Keep a piece of the body in memory, and past ``buffer_body`` octets in an unnamed temporary file."""
-        if self._body is None:
-            self._body = BytesIO()
-        body = self._body
-        if type(body) is BytesIO and body.tell() + len(data) > self.site.settings.buffer_body:
-            from tempfile import TemporaryFile  # for the first large body only: it takes long to import
-
-            self._body = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange
-            self._body.write(body.getbuffer())
-        self._body.write(data)
 
     def _refuse(self, bad: BadRequest, now: float) -> None:
         """Answer that the request cannot be."""
@@ -189,7 +180,10 @@ class Connection:
         exchange = self.exchange
         if exchange is None:
             asked = self._reader.asked
-            request = UNREADABLE if asked is None else Request(*asked[:5], 1, UNREADABLE.fields)
+            if asked is not None:
+                request = Request(*asked[:5], 1, UNREADABLE.fields)
+            else:
+                request = Unreadable(error.line if isinstance(error, BadRequest) else b"")
             self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
         exchange.error = error
         exchange.keep_alive = False
@@ -200,10 +194,9 @@ class Connection:
 
     @property
     def route(self) -> str:
-        """What kind of work the exchange is: its method and the begin of its path, without the digits at the end."""
+        """What kind of work the exchange is, see ``Request.route``."""
         exchange = self.exchange
-        request = exchange.request if exchange is not None else UNREADABLE
-        return f"{request.method} {request.path[:ROUTE_LENGTH].rstrip('0123456789')}"
+        return exchange.request.route if exchange is not None else UNREADABLE.route
 
     def run(self) -> None:
         """Call the application for the exchange that is ready. Never raises."""
@@ -218,7 +211,7 @@ class Connection:
         environ = make_environ(self._base, exchange.request, self.stream, BytesIO() if body is None else body)
         if exchange.request.fields.chunked:
             tell_decoded(environ, exchange.body_received, self._reader.trailers)
-        # When this returns, the connection may already belong to the next exchange.
+        # Unless the application outlasts its response, the connection may be the next exchange's when this returns.
         try:
             run(self.site.application, environ, exchange)
         except BaseException as error:  # a fault of the server's own, or no memory left even to say so
@@ -230,6 +223,8 @@ class Connection:
                 body.close()
         if exchange.error is not None:
             self._clear_frames(exchange.error)
+        if exchange.first is not None and not exchange.ends_first():
+            self._hand_in(self)
 
     def _clear_frames(self, error: BaseException) -> None:
         """Let go of the frames of an error, which would else stay until the collector of cycles comes."""
@@ -369,24 +364,29 @@ class Connection:
             self._lose(error, now)
             return False
         exchange = self.exchange
-        if exchange is None or exchange.progress is not ENDED:
+        if self._outlasted is not None:
+            exchange = self._outlasted
+            self._outlasted = None
+        elif exchange is None or exchange.progress is not ENDED:
             self._enter(BODY, now)  # it was 100 (Continue)
             return False
-        if self.site.observers:
-            self._observe(exchange, now, complete=not self._cut)
-        self.exchange = None
-        if self._cut:
-            self.state = CLOSED
-            return False
+        else:
+            if self.site.observers:
+                self._observe(exchange, now, complete=not self._cut)
+            self.exchange = None
+            if self._cut:
+                self.state = CLOSED
+                return False
+            if exchange.first is not None and exchange.keep_alive and exchange.ends_first():
+                self._outlasted = exchange
+                self.state = ANSWERING
+                return False
         if not exchange.keep_alive:
             self._part(exchange, now)
             return False
-        if self._reader.pending:
-            self._enter(HEAD, now)
-            return True
         self.state = IDLE
         self.deadline = now + self.site.settings.timeout_keep_alive
-        return False
+        return bool(self._reader.pending)
 
     def _send_file(self, part: FilePart) -> bool:
         """Send of the file what goes in one turn; True when all of it has left."""
@@ -404,12 +404,22 @@ class Connection:
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
-        if not exchange.request.keep_alive and self._reader.complete and not self._reader.pending:
-            self.close()  # the client asked for it, and sends no more
+        if not exchange.request.keep_alive and self._reader.complete and not self._sends_more():
+            self.close()  # the client asked for it
             return
         self.stream.shut()
         self.state = LINGERING
         self.deadline = now + LINGER_TIME
+
+    def _sends_more(self) -> bool:
+        """Whether something has come behind the last request: to close the connection would then be to reset it.
+
+        Old clients send an empty line behind the body of a POST (RFC 9112 section 2.2).
+        """
+        try:
+            return bool(self._reader.pending or self.stream.recv(1))
+        except OSError:  # nothing there, as usual; or the client has gone
+            return False
 
     def _lose(self, error: OSError, now: float) -> None:
         """Finish an exchange whose client left while the response was on its way."""

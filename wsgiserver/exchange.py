@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Protocol
 
@@ -198,6 +199,8 @@ class Exchange:
         self.progress = WAITING
         # The channel has taken the end of it, and is no longer this exchange's.
         self.delivered = False
+        # Where the application may go on after that: taken by whichever ends first, the application or the response.
+        self.first: Lock | None = None
         self._channel = channel
         self._head: ResponseHead | None = None
         self._framing = NONE
@@ -227,6 +230,25 @@ class Exchange:
         """Octets of the body as the application's Content-Length says, or None."""
         return self._head.length if self._head is not None else None
 
+    @property
+    def left(self) -> int | None:
+        """Octets of the body that Content-Length promises and that are still to come, or None."""
+        return self._left if self.begun and self._framing is LENGTH else self.length
+
+    # -- two ends: of the application, and of the response ----------------------------------------------------------
+
+    def outlast(self) -> None:
+        """Know that the application may go on when all of the response was laid down, up to its ``close()``."""
+        if self.first is None:
+            self.first = Lock()
+
+    def ends_first(self) -> bool:
+        """Whether the application, or the response, has ended before the other has; each asks once, on any thread.
+
+        Whoever is told no lets the connection go on to its next request: requests of one client do not overlap.
+        """
+        return self.first is not None and self.first.acquire(False)
+
     # -- PEP 3333 --------------------------------------------------------------------------------------------------
 
     def start_response(
@@ -255,6 +277,7 @@ class Exchange:
 
         Raises what ``add`` does.
         """
+        self.outlast()
         self.add(data, more=False)
 
     def add(self, data: bytes, more: bool) -> None:
@@ -372,16 +395,15 @@ class Exchange:
         Handling"); where it promises more than there is, the connection is closed behind it.
         """
         head = self._begin(count)
-        promised = self.length
-        if promised is not None and promised < count:
-            count = promised
-        short = promised is not None and promised > count
+        promised = count if self.length is None else self.length
+        if self._framing is NONE:
+            promised = count = 0
+        count = min(count, promised)
+        short = count < promised
         if short:
             self.keep_alive = False
             self.error = BadResponse(f"the file has {count} octets, its Content-Length says {promised}")
             self.report("the response is too short", self.error)
-        if self._framing is NONE:
-            count, short = 0, False
         self.body_sent = count
         self.progress = ENDED
         self._channel.lay_file(head, descriptor, offset, count, short=short)

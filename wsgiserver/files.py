@@ -1,8 +1,9 @@
-"""Takes an open file and a stream's ``sendfile``, and lets the kernel send a part of the file for ``connection``."""
+"""Files, for ``connection``: the kernel sends a part of an open one; a request's body is kept, a large one on disk."""
 
 import os
 from collections.abc import Callable
-from typing import Final
+from io import BytesIO
+from typing import IO, Final
 
 # Octets of a file sent in one turn, so that a quick client does not keep the others waiting.
 FILE_SHARE: Final = 4 * 1024 * 1024
@@ -44,3 +45,20 @@ class FilePart:
     def close(self) -> None:
         """Close the descriptor; called once."""
         os.close(self._descriptor)
+
+
+def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
+    """Add a piece to a body, or begin one: in memory, and past ``limit`` octets in an unnamed temporary file.
+
+    Gives the body, which may be another than before. Raises ``OSError`` when the disk does not take it.
+    """
+    if body is None:
+        body = BytesIO()
+    if type(body) is BytesIO and body.tell() + len(data) > limit:
+        from tempfile import TemporaryFile  # for the first large body only: it takes long to import
+
+        file = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange
+        file.write(body.getbuffer())
+        body = file
+    body.write(data)
+    return body

@@ -13,6 +13,9 @@ from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange
 from wsgiserver.pages import failure, terse_failure
 
+# Octets of the largest page of memory that a system uses.
+PAGE = 65536
+
 
 def run(application: Application, environ: Environ, exchange: Exchange) -> None:
     """Call the application and deliver what it returns. Never raises; called on the thread that runs the exchange."""
@@ -34,8 +37,11 @@ def run(application: Application, environ: Environ, exchange: Exchange) -> None:
 
 def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
     """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
-    if type(result) is FileWrapper and _deliver_file(result, exchange):
-        return
+    exchange.outlast()
+    if type(result) is FileWrapper:
+        if _deliver_file(result, exchange):
+            return
+        result = _first(result, exchange.left)
     if _length(result) == 1:
         # The length of the whole is known, so that it can be told (PEP 3333, "Handling the Content-Length Header").
         for data in result:
@@ -47,6 +53,16 @@ def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
             if exchange.progress is ENDED and exchange.bodyless:
                 break  # what follows would only be dropped, and may never end
     exchange.finish()
+
+
+def _first(chunks: Iterable[bytes], left: int | None) -> Iterable[bytes]:
+    """Give so many octets of a file, or all (PEP 3333, "Optional Platform-Specific File Handling")."""
+    for data in chunks:
+        if left is not None and len(data) >= left:
+            yield data[:left]
+            return
+        yield data
+        left = left and left - len(data)
 
 
 def _length(result: Iterable[bytes]) -> int | None:
@@ -75,7 +91,7 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
         descriptor = os.dup(file.fileno())
     except (OSError, ValueError):
         return False  # a pipe, a closed file; reading will tell
-    if not stat.S_ISREG(status.st_mode) or not status.st_size:  # files of /proc have a size of 0, and content
+    if not stat.S_ISREG(status.st_mode) or _is_made_up(status):
         os.close(descriptor)
         return False
     try:
@@ -84,6 +100,11 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
         os.close(descriptor)
         raise
     return True
+
+
+def _is_made_up(status: os.stat_result) -> bool:
+    """Whether the size says nothing: it is 0 in /proc; in /sys it is a page, and the file has no blocks on a disk."""
+    return not status.st_size or (status.st_size <= PAGE and not getattr(status, "st_blocks", 1))
 
 
 def _fail(exchange: Exchange, error: BaseException) -> None:

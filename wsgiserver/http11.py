@@ -153,7 +153,12 @@ class Reader:
 
     @property
     def begun(self) -> bool:
-        """Whether a byte of a head that is not whole has come; only then has the client begun to ask."""
+        """Whether a byte of a head that is not whole has come; only then has the client begun to ask.
+
+        The empty lines before a head are not of it (RFC 9112 section 2.2).
+        """
+        if self._phase is Phase.REQUEST_LINE:
+            return self.pending not in (b"", b"\r")
         return bool(self.pending) or self._phase is not COMPLETE
 
     def receive(self, data: bytes) -> None:

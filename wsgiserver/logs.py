@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TextIO
 
+from wsgiserver.messages import Request, Unreadable
+
 if TYPE_CHECKING:
     import logging
 
     from wsgiserver.exchange import Exchange
-    from wsgiserver.messages import Request
 
 
 class AccessLog:
@@ -71,8 +72,10 @@ def combined_line(exchange: Exchange) -> str:
 
 def _tell(request: Request) -> tuple[str, str]:
     """Format what a line says of a request's head, which the next with the same head need not do again."""
-    target = request.target
-    line = "-" if target == "-" else f"{request.method} {escape(target)} HTTP/1.{request.minor}"
+    if isinstance(request, Unreadable):
+        line = escape(request.line)
+    else:
+        line = f"{request.method} {escape(request.target)} HTTP/1.{request.minor}"
     variables = request.fields.variables
     referer, agent = variables.get("HTTP_REFERER") or "-", variables.get("HTTP_USER_AGENT") or "-"
     return f'"{line}"', f'"{escape(referer)}" "{escape(agent)}"'

@@ -5,6 +5,9 @@
 
 from typing import Any, Final
 
+# Characters of a path that tell one route from another.
+ROUTE_LENGTH: Final = 128
+
 
 class BadRequest(Exception):
     """The client broke a rule; it is answered with ``status`` and the connection is closed.
@@ -117,9 +120,33 @@ class Request:
         # What ``logs`` says of it, in two parts.
         self.told: tuple[str, str] | None = None
 
+    @property
+    def route(self) -> str:
+        """The method and the begin of the path, without the digits at its end: what is alike takes as long, perhaps."""
+        return f"{self.method} {self.path[:ROUTE_LENGTH].rstrip('0123456789')}"
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} HTTP/1.{self.minor}>"
 
 
-# Stands in an exchange for a request that could not be read.
-UNREADABLE: Final = Request("-", "-", "", "", None, 1, Fields(b"", {}))
+# So much of a request line that could not be read is kept.
+SHOWN: Final = 200
+
+
+class Unreadable(Request):
+    """Stands in an exchange for a request whose line could not be read.
+
+    Where the line begins with what looks like a method, it and what looks like the target are kept, and the ``line``,
+    or the begin of it; else they are "-". For logs tell them, and something else may be a secret, or a password before
+    an at sign. And to HEAD no content may be sent even then (RFC 9110 section 9.3.2).
+    """
+
+    def __init__(self, line: bytes = b"") -> None:
+        self.line = line[:SHOWN].decode("latin-1")
+        method, space, rest = self.line.partition(" ")
+        if not (space and method.isascii() and method.isalpha()) or "@" in rest:
+            self.line, method, rest = "-", "-", "-"
+        super().__init__(method, rest.rpartition(" ")[0] or rest, "", "", None, 1, Fields(b"", {}))
+
+
+UNREADABLE: Final = Unreadable()

@@ -11,6 +11,19 @@ from wsgiserver.exchange import Application, Environ
 from wsgiserver.grammar import BARE_BREAK, NO_TOKEN
 from wsgiserver.messages import BadRequest
 
+# What the server itself answers with (RFC 9110 section 15, RFC 6585). Not taken from ``http``, which could not be
+# imported for a bad request that comes when there are no descriptors left.
+PHRASES: Final = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    505: "HTTP Version Not Supported",
+}
 # Of an offending line at most so many octets are shown.
 SHOWN: Final = 200
 # Fields whose values are never shown, not even to the one who sent them: pages end up in logs and screenshots.
@@ -30,9 +43,7 @@ def page(status: int, text: str) -> Application:
 
 
 def _line(status: int) -> str:
-    from http import HTTPStatus  # 1 ms, which no start needs
-
-    return f"{status} {HTTPStatus(status).phrase}"
+    return f"{status} {PHRASES[status]}"
 
 
 def refusal(bad: BadRequest, *, terse: bool) -> Application:

@@ -265,7 +265,6 @@ def rehearse_failures() -> None:
 
     It takes a fifth of a start. So the command, whose main thread has nothing else to do, does it a moment later.
     """
-    import http  # noqa: F401 - for the pages that say so
     import logging  # noqa: F401 - for the access log's
     import traceback
 
@@ -299,25 +298,31 @@ class _Signals:
     def obey(self, server: Server) -> None:
         """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
         server._on_over = self._wake
-        self._ear.settimeout(SETTLED)
-        try:
-            self._ear.recv(64)
-        except TimeoutError:
-            rehearse_failures()
-        self._ear.settimeout(None)
+        while not self._hears_within(SETTLED):
+            # Who came at once may have taken the last descriptor: then again, a little later.
+            with contextlib.suppress(OSError, ImportError):
+                rehearse_failures()
+                break
         while not server.over:
             if self._count > 1:
                 server.stop(0.0)
                 return
+            patience = None
             if self._count:
                 server.ask_to_stop()
                 # An application that holds the only thread is waited for no longer than this.
-                self._ear.settimeout(server.settings.timeout_stop + GRACE)
-            try:
-                self._ear.recv(64)
-            except TimeoutError:
+                patience = server.settings.timeout_stop + GRACE
+            if not self._hears_within(patience):
                 server.stop(0.0)
                 return
+
+    def _hears_within(self, seconds: float | None) -> bool:
+        """Wait until a signal has come, or the server is over; False when neither has in that time."""
+        self._ear.settimeout(seconds)
+        try:
+            return bool(self._ear.recv(64))
+        except TimeoutError:
+            return False
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):

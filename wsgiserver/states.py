@@ -24,7 +24,7 @@ class State(Enum):
     ============ =========================== =========================
     HEAD         the client asked            ANSWERING, or BODY first
     BODY         the body is whole           ANSWERING
-    ANSWERING    the response was laid down  IDLE, HEAD (pipelining), WRITING, LINGERING, CLOSED
+    ANSWERING    the response was laid down  IDLE, WRITING, LINGERING, CLOSED
     WRITING      all of it has left          the same; BODY after 100 (Continue)
     IDLE         a first byte came           HEAD
     LINGERING    the client has left         CLOSED
