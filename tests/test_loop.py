@@ -551,6 +551,24 @@ def test_at_the_limit_the_longest_idle_connection_makes_room(house: Any, join: A
     assert [has_left(client) for client in (first, second, third)] == [False, True, False]
 
 
+def test_at_the_limit_who_has_asked_already_makes_no_room(house: Any, join: Any) -> None:
+    """The poller tells of so many at a time, and of this one perhaps in the next turn only."""
+    made = house(limit_connections=2)
+    first, second = join(made, GET), join(made)
+    made.turn_until(lambda: len(made.exchanges) == 1)
+    made.poller.now += 1
+    second.send(GET)
+    made.turn_until(lambda: len(made.exchanges) == 2)
+    first.send(GET)
+    third = join(made, GET)
+    poll = made.poller.poller.poll
+    made.poller.poller.poll = lambda *about: [event for event in poll(*about) if event[0] not in made.loop.connections]
+    made.turn()
+    made.poller.poller.poll = poll
+    made.turn_until(lambda: len(made.exchanges) == 4)
+    assert [has_left(client) for client in (first, second, third)] == [False, True, False]
+
+
 def test_at_the_limit_with_none_idle_nobody_is_accepted_until_one_ends(house: Any, join: Any) -> None:
     made = house(limit_connections=2, timeout_head=3600)
     first, second = join(made, b"GET"), join(made)

@@ -194,6 +194,11 @@ class Baton:
         """How many tasks wait for a free slot; for any thread."""
         return len(self._waiting)
 
+    @property
+    def held(self) -> bool:
+        """Whether the only thread is in a task, so that the loop stands still; for any thread."""
+        return self.threads == 1 and not self._baton.locked()
+
     # For the owner, on any thread.
     def start(self) -> None:
         """Let the first leader begin, once. Raises RuntimeError when the system gives no thread."""

@@ -274,11 +274,12 @@ class Loop:
             return  # a connection that was closed earlier in this turn
         listener, base = self._listeners[descriptor]
         for _ in range(COHORT):
-            full = len(self.connections) >= self.site.settings.limit_connections
-            idle = self._longest_idle() if full else None
-            if full and idle is None:
-                self._accept(False)
-                return
+            idle = None
+            if len(self.connections) >= self.site.settings.limit_connections:
+                idle = self._longest_idle()
+                if idle is None:
+                    self._accept(False)
+                    return
             try:
                 stream = listener.accept()
             except OSError as error:
@@ -297,8 +298,12 @@ class Loop:
             self._receive(connection)
 
     def _longest_idle(self) -> Connection | None:
-        idle = (c for c in self.connections.values() if c.state is IDLE and not c.queued)
-        return min(idle, key=lambda connection: connection.deadline, default=None)
+        """Find who has been idle for the longest, and has not asked meanwhile or left."""
+        while True:
+            idle = [c for c in self.connections.values() if c.state is IDLE and not c.queued]
+            longest = min(idle, key=lambda connection: connection.deadline, default=None)
+            if longest is None or not self._receive(longest):
+                return longest
 
     def _dismiss(self, idle: Connection) -> None:
         idle.close()

@@ -20,9 +20,12 @@ from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
 from wsgiserver.loop import Loop
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
 from wsgiserver.sockets import Listener
+from wsgiserver.states import ANSWERING, WRITING
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
 JOIN_TIME = 5.0
+# Seconds for an application that is told so late that its client has gone to say good-bye, in ``close()`` perhaps.
+FAREWELL = 0.2
 # Seconds that the loop gets to see that its time is over.
 GRACE = 1.0
 
@@ -189,21 +192,30 @@ class Server:
         timeout = self.settings.timeout_stop if timeout is None else timeout
         loop.stop(timeout)
         # With one thread, which an application may hold, the loop cannot see that its time is over.
-        self._over.wait(timeout + GRACE)
+        if not self._over.wait(timeout) and not baton.held:
+            self._over.wait(GRACE)
         if self._failure is not None:
             baton.join(GRACE)  # where a worker has failed, the leader may be in a turn still
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-            answering = any(connection.exchange is not None for connection in loop.connections.values())
+            late = self._tell_under_way()
             loop.close()
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
-            baton.join(0.0 if answering else JOIN_TIME)
+            baton.join(FAREWELL if late else JOIN_TIME)
             self._flush()
+            if late:
+                self.site.report(f"stopped before the end of {late}")
         if self._failure is not None:
             raise RuntimeError("the server failed, and has closed everything") from self._failure
+
+    def _tell_under_way(self) -> str:
+        """Say how many exchanges are under way, in words; "" for none."""
+        connections = list(self._loop.connections.values()) if self._loop is not None else []
+        count = sum(connection.state in (ANSWERING, WRITING) for connection in connections)
+        return f"{count} request{'s' * (count > 1)} under way" if count else ""
 
     def __enter__(self) -> "Server":
         self.start()
@@ -307,12 +319,16 @@ class _Signals:
             if self._count > 1:
                 server.stop(0.0)
                 return
-            patience = None
-            if self._count:
-                server.ask_to_stop()
-                # An application that holds the only thread is waited for no longer than this.
-                patience = server.settings.timeout_stop + GRACE
-            if not self._hears_within(patience):
+            if not self._count:
+                self._hears_within(None)
+                continue
+            server.ask_to_stop()
+            if self._hears_within(SETTLED):
+                continue
+            limit = server.settings.timeout_stop
+            if waits_for := server._tell_under_way():
+                server.site.report(f"{waits_for}; stopping in {limit:g} s at the latest, or at a second signal")
+            if not self._hears_within(limit):
                 server.stop(0.0)
                 return
 
