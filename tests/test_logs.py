@@ -25,9 +25,10 @@ from wsgiserver.logs import (
     configure,
     configure_when_needed,
     escape,
+    plain_line,
     terminal_line,
 )
-from wsgiserver.messages import UNREADABLE, Fields, Request
+from wsgiserver.messages import UNREADABLE, BadRequest, Fields, Request
 from wsgiserver.settings import Settings
 from wsgiserver.welcome import application
 
@@ -222,6 +223,18 @@ def test_lines_are_collected_and_written_at_once() -> None:
     log(first)
     log.flush()
     assert written[1:] == [combined_line(first)]
+
+
+def test_people_are_told_why_a_request_was_refused() -> None:
+    exchange = finished(status="400 Bad Request")
+    exchange.error = BadRequest(400, 'a "rule" was broken', "RFC 0 section 0")
+    assert plain_line(exchange).endswith(r" ms 127.0.0.1:52814 (a \"rule\" was broken)" + "\n")
+
+
+def test_people_are_told_that_a_response_was_cut() -> None:
+    exchange = finished()
+    exchange.complete = False
+    assert terminal_line(exchange).endswith(" ms 127.0.0.1:52814 (cut short)\n")
 
 
 def test_in_colour_the_lines_are_those_for_a_terminal() -> None:

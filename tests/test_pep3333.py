@@ -1066,6 +1066,25 @@ def test_server_can_be_switched_off() -> None:
 ERRORS = [RuntimeError("a secret"), SystemExit("a secret"), KeyboardInterrupt("a secret"), GeneratorExit("a secret")]
 
 
+def test_an_application_without_a_return_is_told_so_in_a_line() -> None:
+    client = Client(lambda environ, start_response: start_response("200 OK", []) and None)
+    assert client.send(GET).startswith(FAILED)
+    assert client.log.count("\n") == 1
+    assert "returned None" in client.log
+    assert usable(client)
+
+
+def test_a_traceback_begins_with_the_application_and_not_with_the_server() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        raise ValueError("from the start") from KeyError("before")
+
+    client = Client(application)
+    client.send(GET)
+    assert "in application" in client.log
+    assert "gateway.py" not in client.log
+    assert "before" in client.log
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=kind)
 @pytest.mark.parametrize("where", ["call", "call-after-start", "first-next", "after-an-empty-piece", "sized", "iter"])
 def test_raising_before_the_first_byte_is_a_short_500(where: str, error: BaseException) -> None:

@@ -855,16 +855,16 @@ def ended_well(process: subprocess.Popen[str], tmp_path: Path) -> bool:
 
 @needs_signals
 @needs_unix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_the_command_when_the_response_under_way_has_left(
-    command: Any, connect: Any, tmp_path: Path, number: int
+    command: Any, connect: Any, tmp_path: Path, number: str
 ) -> None:
     process = command("apps.download:app")
     idle, client = connect(str(tmp_path / "s")), connect(str(tmp_path / "s"))
     assert idle.get("/?size=1").status == 200
     client.send(b"GET /?size=20000000 HTTP/1.1\r\nHost: test\r\n\r\n")
     assert client.stream.peek(1)
-    process.send_signal(number)
+    process.send_signal(getattr(signal, number))
     assert idle.rest() == b""
     response = client.response()
     assert hashlib.sha256(response.content).hexdigest() == response.getheader("X-SHA-256")
@@ -890,6 +890,21 @@ def test_a_second_signal_ends_the_command_at_once(command: Any, connect: Any, tm
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(ConnectionError):
         assert client.rest() == b""
+    assert ended_well(process, tmp_path)
+
+
+@needs_signals
+@needs_unix
+def test_who_is_to_go_on_when_the_terminal_is_closed_does_so(connect: Any, command: Any, tmp_path: Path) -> None:
+    """Under nohup, SIGHUP is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = command("apps.hello:app")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    assert connect(str(tmp_path / "s")).get().status == 200
+    process.send_signal(signal.SIGTERM)
     assert ended_well(process, tmp_path)
 
 

@@ -56,8 +56,12 @@ def _traceback(error: BaseException) -> str:
         import traceback
     except Exception as missing:  # there is no descriptor left to read it with, perhaps
         return f"{type(error).__name__}, whose traceback cannot be shown ({missing})"
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_globals.get("__package__") == __package__:
+        own = own.tb_next
     try:
-        return "".join(traceback.format_exception(error)).rstrip()
+        # Without the server's own frames at the top, which tell nothing of the application's fault.
+        return "".join(traceback.format_exception(type(error), error, own or error.__traceback__)).rstrip()
     except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
         frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
         return f"{frames}\n{type(error).__name__}, which cannot be shown"

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange
+from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure, terse_failure
 
 # Octets of the largest page of memory that a system uses.
@@ -35,9 +36,11 @@ def run(application: Application, environ: Environ, exchange: Exchange) -> None:
             _close(result, exchange)
 
 
-def _deliver(result: Iterable[bytes], exchange: Exchange) -> None:
+def _deliver(result: Iterable[bytes] | None, exchange: Exchange) -> None:
     """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
     exchange.outlast()
+    if result is None:
+        raise BadResponse("the application returned None, not an iterable of bytes; is a return missing? (PEP 3333)")
     if type(result) is FileWrapper:
         if _deliver_file(result, exchange):
             return

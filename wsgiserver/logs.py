@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TextIO
 
-from wsgiserver.messages import Request, Unreadable
+from wsgiserver.messages import BadRequest, Request, Unreadable
 
 if TYPE_CHECKING:
     import logging
@@ -82,7 +82,7 @@ def _tell(request: Request) -> tuple[str, str]:
 
 
 def plain_line(exchange: Exchange) -> str:
-    """Format an exchange for people: method, path, status, bytes, time, client."""
+    """Format an exchange for people: method, path, status, bytes, time, client, and what went wrong on the wire."""
     return _line_for_people(exchange, exchange.status[:3] or "---")
 
 
@@ -95,9 +95,14 @@ def terminal_line(exchange: Exchange) -> str:
 def _line_for_people(exchange: Exchange, status: str) -> str:
     request = exchange.request
     milliseconds = (exchange.ended - exchange.started) * 1000
+    note = ""
+    if isinstance(exchange.error, BadRequest):
+        note = f" ({escape(exchange.error.reason)})"
+    elif not exchange.complete:
+        note = " (cut short)"
     return (
         f"{request.method} {escape(request.target)} {status} "
-        f"{exchange.body_sent} B {milliseconds:.1f} ms {exchange.peer}\n"
+        f"{exchange.body_sent} B {milliseconds:.1f} ms {exchange.peer}{note}\n"
     )
 
 

@@ -238,7 +238,7 @@ def serve(
     on_start: Callable[[Server], object] | None = None,
     **overrides: Any,
 ) -> None:
-    """Serve an application until SIGINT or SIGTERM; a second signal stops at once.
+    """Serve an application until SIGINT, SIGTERM or SIGHUP (unless that is ignored); a second signal stops at once.
 
     Takes what ``Server`` takes, and writes the access log to standard output unless that is switched off.
     ``on_start`` is called with the server once it listens. Off the main thread it leaves signals alone.
@@ -287,7 +287,7 @@ def rehearse_failures() -> None:
 
 
 class _Signals:
-    """Lets SIGINT and SIGTERM stop a server, from before it starts until after it has stopped.
+    """Lets SIGINT, SIGTERM and SIGHUP stop a server, from before it starts until after it has stopped.
 
     Python runs a handler on the main thread when that next runs Python. A signal that comes just before the thread
     blocks in a lock would wait there with it; so it blocks in a ``recv``, which the signal ends by writing to its
@@ -301,7 +301,10 @@ class _Signals:
 
     def __enter__(self) -> "_Signals":
         self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
+            numbers.append(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
