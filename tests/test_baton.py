@@ -578,6 +578,17 @@ def test_nobody_watches_a_task_on_a_worker() -> None:
     assert [work.watched for work in play.all] == [True, False]
 
 
+@pytest.mark.parametrize(("threads", "held"), [(1, True), (2, False)])
+def test_a_task_that_holds_the_only_thread_holds_the_loop(threads: int, held: bool) -> None:
+    """Whoever stops the server then need not wait for the loop to see that its time is over."""
+    seen: list[bool] = []
+    play = Play(Usual(), [Work("a", until=lambda: seen.append(play.baton.held) is None)], threads=threads)
+    assert not play.baton.held
+    play.perform()
+    assert seen[0] is held
+    assert not play.baton.held
+
+
 def test_nobody_watches_with_one_thread() -> None:
     play = Play(Usual(), [Work("a"), Work("b")], threads=1).perform()
     assert [work.watched for work in play.all] == [False, False]

@@ -197,7 +197,7 @@ class Baton:
     @property
     def held(self) -> bool:
         """Whether the only thread is in a task, so that the loop stands still; for any thread."""
-        return self.threads == 1 and not self._baton.locked()
+        return self.threads == 1 and self._leader is not None and not self._baton.locked()
 
     # For the owner, on any thread.
     def start(self) -> None:
