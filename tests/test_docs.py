@@ -121,25 +121,16 @@ def test_step_3_runs_its_own_application():
         assert get(step.address, "/J%C3%BCrgen?x=1") == (200, "Hello, Jürgen!\n".encode())
 
 
-FLASK = """
-from flask import Flask, request
-from step1_socket import listen
-from step3_wsgi import serve
-
-app = Flask("shop")
-
-@app.get("/greet/<name>")
-def greet(name):
-    return f"Hello {name}, you said {request.args['word']} to {request.host}"
-
-serve(listen(), app)
-"""
-
-
 def test_step_3_runs_flask():
-    with running("-c", FLASK, 0) as step:
-        host = f"{step.address[0]}:{step.address[1]}"
-        assert get(step.address, "/greet/Ann?word=hi") == (200, f"Hello Ann, you said hi to {host}".encode())
+    with running("step3_flask") as step:
+        assert get(step.address, "/greet/Ann") == (200, b"Hello Ann")
+
+
+def test_what_talks_to_the_steps_sends_its_input_and_shows_what_comes_back():
+    with running("step5_reader") as step:
+        command = [sys.executable, str(STEPS / "talk.py"), str(step.address[1])]
+        talked = subprocess.run(command, input=b"nonsense\r\n\r\n", capture_output=True, timeout=30, check=True)
+    assert talked.stdout.startswith(b"HTTP/1.1 400 ")
 
 
 def test_step_4_keeps_the_connection_for_requests_with_and_without_a_body():

@@ -433,9 +433,12 @@ def run_all(project: pytest.Pytester, *plugins: str) -> None:
 
 
 def write(project: pytest.Pytester, page: str, mark: str = "") -> None:
-    """Write the files of a page: the blocks whose first line is a file's name, with this mark behind it."""
-    blocks = rf"^```(?:python|toml)\n# ([\w.]+){re.escape(mark)}\n(.*?)^```$"
-    for name, content in re.findall(blocks, page, re.MULTILINE | re.DOTALL):
+    """Write the files of a page: the blocks whose first line is a file's name, with this mark behind it.
+
+    That line is written too, as readers do, so that numbers of lines are theirs.
+    """
+    blocks = rf"^```(?:python|toml)\n(# ([\w.]+){re.escape(mark)}\n.*?)^```$"
+    for content, name in re.findall(blocks, page, re.MULTILINE | re.DOTALL):
         (project.path / name).write_text(content)
 
 

@@ -14,6 +14,7 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 
 if __name__ == "__main__":
-    with Server(hello, bind=f"127.0.0.1:{sys.argv[1]}") as server:
+    port = sys.argv[1] if len(sys.argv) > 1 else 8000
+    with Server(hello, bind=f"127.0.0.1:{port}") as server:
         print(server.url, flush=True)
         sys.stdin.readline()  # Serves in the background, until Enter is pressed.

@@ -8,8 +8,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
 
 def listen() -> socket.socket:
-    """Listen on the port that the command line names; port 0 takes a free one."""
-    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    """Listen on the port that the command line names, else on 8000; port 0 takes a free one."""
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+    listener = socket.create_server(("127.0.0.1", port))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
     return listener
 

@@ -28,6 +28,7 @@ class TimedLoop(Loop):
         self.patience = patience
         # What each connection waits for, and since when.
         self.waits: dict[Connection, tuple[str, float]] = {}
+        self.looked = time.monotonic()
 
     def settle(self, connection: Connection) -> None:
         """Note the time when the wait is a new one. More of a head is no progress; a taken byte is."""
@@ -39,12 +40,14 @@ class TimedLoop(Loop):
             self.waits[connection] = new, time.monotonic()
 
     def turn(self, timeout: float | None = None) -> None:
-        """Turn once a second at least, and give up who is overdue."""
-        super().turn(min(1.0, *self.patience.values()))
+        """Turn once a second at least; once a second, give up who is overdue."""
+        super().turn(1.0)
         now = time.monotonic()
-        overdue = [each for each, (wait, since) in self.waits.items() if now - since > self.patience[wait]]
-        for connection in overdue:
-            self.expire(connection)
+        if now - self.looked >= 1.0:
+            self.looked = now
+            overdue = [each for each, (wait, since) in self.waits.items() if now - since > self.patience[wait]]
+            for connection in overdue:
+                self.expire(connection)
 
     def expire(self, connection: Connection) -> None:
         """Close a connection; a client in the middle of a request is told why."""
