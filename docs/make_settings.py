@@ -42,10 +42,14 @@ the value of each setting and where it comes from, as a table that can stand in 
 - **Sizes** are numbers of bytes, or have a unit: `65536`, `64 KiB`, `1 MiB`, `1GiB`. **Times** are numbers of seconds:
   `10`, `1.5`, `10 s`. **Switches** are `--quiet` and `--no-quiet` on the command line; elsewhere `true` or `false`, and
   in the environment `yes`, `no`, `on`, `off`, `1` and `0` too.
+- **Permissions** are octal: `600` or `0o600`. The file has them in quotes, `unix-mode = "600"`: of a bare number, TOML
+  does not tell whether it was written as octal.
 - **In Python** the settings are keyword arguments with underscores, and their values are numbers of bytes and of
-  seconds: `Server(app, bind="127.0.0.1:0", limit_body=20 << 20, timeout_head=5)`.
+  seconds, `True` or `False`, and octal numbers, not texts with a unit:
+  `Server(app, bind="unix:hello.sock", unix_mode=0o660, limit_body=20 << 20, timeout_head=5, strict=True)`.
 
 A value that is not allowed ends the command with status 2, and a line that says where it stands and what is allowed.
+In Python it raises `BadSetting`, which says the same.
 """
 
 HEADER = """

@@ -44,7 +44,7 @@ class Address(NamedTuple):
         return f"unix:{self.path}" if self.kind == "unix" else f"fd:{self.descriptor}"
 
 
-_TCP = re.compile(r"(?:(?:\[([^\[\]]+)\]|([^\s\[\]/:]*)):)?([0-9]{1,5})")
+_TCP = re.compile(r"(?:(?:\[([^\[\]]+)\]|([^\s\[\]/:,]*)):)?([0-9]{1,5})")
 
 
 def parse_address(text: str) -> Address:
@@ -69,6 +69,12 @@ def parse_address(text: str) -> Address:
 
 def _misread(text: str) -> str:
     """Guess what was meant, as the beginning of the advice; "" when there is no telling."""
+    if "," in text:
+        return "for several addresses repeat --bind, or give a list (commas are for WSGISERVER_BIND); "
+    if re.fullmatch("(.*:)?-[0-9]+", text) and not text.startswith(("unix:", "fd:")):
+        return "ports go from 0 (a free one) to 65535; "
+    if ":" not in text and ("/" in text or text.endswith(".sock")):
+        return f"for a Unix socket write unix:{text}; else "
     if text.startswith("*:"):
         return f"for all interfaces write {text[1:]}; else "
     if "//" in text:

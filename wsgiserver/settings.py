@@ -45,6 +45,13 @@ def _switch(text: str) -> bool:
     return SWITCHES[text.strip().lower()]
 
 
+def _as_written(raw: object) -> str:
+    """Show what was typed, or stands in the file: a number bare, wherever it comes from, any other text in quotes."""
+    if isinstance(raw, bool):
+        return str(raw).lower()
+    return raw if isinstance(raw, str) and re.fullmatch("[+-]?[0-9.]+", raw) else repr(raw)
+
+
 def _show_size(size: int) -> str:
     units = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
     return next((f"{size // unit} {name}" for name, unit in units if size and size % unit == 0), f"{size} B")
@@ -53,8 +60,9 @@ def _show_size(size: int) -> str:
 class Kind(NamedTuple):
     """One kind of value, for people and for Python.
 
-    `metavar` stands for it in the help, `looks` says what may be written, `unit` what it counts. In Python
-    it is one of `types`, and `make` gives it its one type; `parse` reads a text, which `show` writes.
+    `metavar` stands for it in the help, `looks` says what may be written, `unit` what it counts; `parse` reads a
+    text, which `show` writes. In Python it is one of `types`, `make` gives it its one type, `write` shows it as
+    source, and `looks_in_python` says what is taken, where that is not what may be written elsewhere.
     """
 
     metavar: str
@@ -63,13 +71,15 @@ class Kind(NamedTuple):
     make: Callable[[Any], Any] = str
     parse: Callable[[str], Any] = str
     show: Callable[[Any], str] = str
+    write: Callable[[Any], str] = repr
+    looks_in_python: str = ""
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
 
 
 APPLICATION = Kind("APP", "a text", (str,))
-FOLDER = Kind("DIR", "a path", (str,))
+FOLDER = Kind("DIR", "a path", (str,), looks_in_python="a path as a str")
 ADDRESSES = Kind(
     metavar="ADDRESS",
     looks="one address or several, none empty",
@@ -77,8 +87,9 @@ ADDRESSES = Kind(
     make=lambda value: (value,) if isinstance(value, str) else tuple(value),
     parse=lambda text: [item.strip() for item in text.split(",")],
     show=", ".join,
+    looks_in_python="an address as a str, or several in a list or tuple, none empty",
 )
-SWITCH = Kind("", "true or false", (bool,), bool, _switch, lambda value: str(value).lower())
+SWITCH = Kind("", "true or false", (bool,), bool, _switch, lambda on: str(on).lower(), looks_in_python="True or False")
 NUMBER = Kind("N", "a whole number", (int,), int, lambda text: _amount(text, int, {"": 1}), minimum=1)
 SIZE = Kind(
     metavar="SIZE",
@@ -87,6 +98,7 @@ SIZE = Kind(
     make=int,
     parse=lambda text: _amount(text, int, SIZES),
     show=_show_size,
+    looks_in_python="a whole number of bytes",
     unit="bytes",
     minimum=1,
 )
@@ -97,6 +109,7 @@ DURATION = Kind(
     make=float,
     parse=lambda text: _amount(text, float, SECONDS),
     show=lambda value: f"{value:.6f}".rstrip("0").rstrip(".") + " s",
+    looks_in_python="a number of seconds",
     unit="seconds",
     minimum=0.001,
     maximum=86400.0,
@@ -108,6 +121,8 @@ MODE = Kind(
     make=int,
     parse=_octal,
     show=lambda mode: f"{mode:o}",
+    write=oct,
+    looks_in_python="permissions such as 0o600",
     unit="octal",
     minimum=0,
     maximum=0o777,
@@ -145,26 +160,46 @@ class Option(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """What its value may be, as messages and the reference say it."""
-        ends = [self.kind.show(end) for end in (self.minimum, self.maximum) if end is not None]
-        bounds = f" ({ends[0]} or more)" if len(ends) == 1 else f" ({ends[0]} to {ends[1]})" if ends else ""
-        return self.kind.looks + bounds
+        """What may be written for it, as messages and the reference say it."""
+        return self.kind.looks + self._bounds(self.kind.show)
+
+    def _bounds(self, show: Callable[[Any], str]) -> str:
+        ends = [show(end) for end in (self.minimum, self.maximum) if end is not None]
+        return f" ({ends[0]} or more)" if len(ends) == 1 else f" ({ends[0]} to {ends[1]})" if ends else ""
 
     def read(self, raw: object, source: str) -> Any:
-        """Give the checked value of a text or a Python value; raise `BadSetting`, which names `source`."""
+        """Give the checked value of a text, or of a value of the file; raise `BadSetting`, which names `source`."""
+        # A number of TOML has lost its form: 440 may have been 440 or 0o670. And a port alone is easily taken for one.
+        items = raw if isinstance(raw, list) else [raw]
+        if self.kind in (ADDRESSES, MODE) and any(type(item) is int for item in items):
+            example = f'{self.key} = "{self.kind.show(self.default)}"'
+            raise BadSetting(f"{source}: must be in quotes, not a bare number; write for example {example}")
         try:
             value = self.kind.parse(raw) if isinstance(raw, str) else raw
         except ValueError:
-            value = raw  # a text is none of the types, so that the check refuses it
-        return self.check(value, source)
+            value = None  # which no setting takes
+        if not self._takes(value):
+            raise BadSetting(f"{source}: must be {self.allowed}, not {_as_written(raw):.80}")
+        return self.kind.make(value)
 
     def check(self, value: Any, source: str) -> Any:
         """Give a Python value in the setting's own type; raise `BadSetting` for a wrong type or bounds."""
-        if type(value) not in self.kind.types or not self._in_bounds(value):
-            raise BadSetting(f"{source}: must be {self.allowed}, not {value!r:.80}")
+        if not self._takes(value):
+            allowed = (self.kind.looks_in_python or self.kind.looks) + self._bounds(self.kind.write)
+            raise BadSetting(f"{source}: must be {allowed}, not {value!r:.80}{self._advice(value)}")
         return self.kind.make(value)
 
-    def _in_bounds(self, value: Any) -> bool:
+    def _advice(self, value: Any) -> str:
+        """Say how Python writes what is right elsewhere, such as "20 MiB", or 600 for permissions; else ""."""
+        try:
+            meant = self.kind.parse(str(value)) if type(value) in (str, int) else None
+        except ValueError:
+            return ""
+        return f"; write {self.kind.write(meant)}" if self._takes(meant) else ""
+
+    def _takes(self, value: Any) -> bool:
+        if type(value) not in self.kind.types:
+            return False
         if self.kind is ADDRESSES:
             return bool(value) and all(isinstance(item, str) and item for item in value)
         enough = self.minimum is None or value >= self.minimum
@@ -245,7 +280,7 @@ class Settings(_Frozen):
         MODE,
         0o600,
         "Permissions of a Unix socket.",
-        "600: only for this user; 660: for its group too.",
+        "600: only for this user; 660: for its group too. The file has it in quotes.",
     )
     backlog: int = _setting(SERVE, NUMBER, 1024, "Connections that may wait to be accepted.", maximum=65535)
 
@@ -332,6 +367,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
 # Where values come from. A source gives, by name, the values that it speaks of and where each of them stands.
 
 Found = dict[str, tuple[Any, str]]
+TABLE = "[tool.wsgiserver]"
 
 
 class Resolved(NamedTuple):
@@ -339,6 +375,16 @@ class Resolved(NamedTuple):
 
     settings: Settings
     sources: Mapping[str, str]
+
+    def blame(self, name: str, complaint: object) -> str:
+        """Say where a setting stands whose value turned out bad, and then what is bad about it.
+
+        A complaint about the application names what was typed; nobody has typed "APP".
+        """
+        source = self.sources[name]
+        if source in ("APP", "default"):
+            return str(complaint)
+        return f"{source} {BY_NAME[name].key}: {complaint}" if source.endswith(TABLE) else f"{source}: {complaint}"
 
 
 def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder: str = "") -> Resolved:
@@ -401,7 +447,7 @@ def _parse_toml(data: bytes, path: str) -> Any:
 
 def from_table(table: Any, path: str = "pyproject.toml") -> Found:
     """Read the table `[tool.wsgiserver]`; its keys have dashes or underscores."""
-    where = f"{path}, [tool.wsgiserver]"
+    where = f"{path}, {TABLE}"
     if not isinstance(table, dict):
         raise BadSetting(f"{where}: must be a table, not {table!r:.80}")
     found: Found = {}
