@@ -68,7 +68,21 @@ def test_bind_may_be_repeated() -> None:
     assert parse(["-b", ":1", "--bind", "[::1]:2", "-bunix:x"]) == {"bind": [":1", "[::1]:2", "unix:x"]}
 
 
-WORDS = [*_FLAGS, "--bind=:1", "--threads=", "--quiet=yes", "-b:1", "-qb", "--help", "--", "-", "--thread", "a:b", "4"]
+WORDS = [
+    *_FLAGS,
+    "--bind=:1",
+    "--threads=",
+    "--quiet=yes",
+    "-b:1",
+    "-qb",
+    "--help",
+    "-h",
+    "--",
+    "-",
+    "--thread",
+    "a:b",
+    "4",
+]
 
 
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=4), max_size=5))
@@ -278,9 +292,43 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_an_unknown_option_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, "--thread", "4")
-    assert "no such option" in line
-    assert "--threads" in line
-    assert line.endswith("; see wsgiserver --help")
+    assert line == "no such option '--thread'; did you mean --threads?"
+
+
+@pytest.mark.parametrize("option", ["--reload", "-x", "--help-me-now", "--log-level=debug", "--a\nb"])
+def test_an_unknown_option_unlike_any_is_sent_to_the_help(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    name = option.partition("=")[0]
+    assert refused(capsys, option) == f"no such option {name!r}; see wsgiserver --help"
+
+
+@pytest.mark.parametrize("option", ["--port", "--port=8000", "--host", "-p", "-p8000"])
+def test_who_looks_for_a_port_is_told_to_bind(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    line = refused(capsys, option, "8000")
+    assert line.startswith("no such option")
+    assert line.endswith("; use --bind HOST:PORT")
+
+
+@pytest.mark.parametrize("option", ["--workers", "--workers=4", "-w", "-w4", "--processes"])
+def test_who_looks_for_workers_is_told_of_threads(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert refused(capsys, option).endswith("; there is one process, with as many threads as --threads says")
+
+
+def test_h_means_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr()
+    assert main(["-h"]) == 0
+    assert capsys.readouterr() == page
+    assert "Serve a WSGI application." in page.out
+
+
+@pytest.mark.parametrize("others", [[], ["--threads", "4"], ["--print-config"]])
+def test_an_empty_application_is_an_error_and_no_hello_world_page(
+    capsys: pytest.CaptureFixture[str], others: list[str]
+) -> None:
+    """As of a variable of the shell that is not set: wsgiserver "$APP"."""
+    assert refused(capsys, "", *others) == (
+        "APP: must not be empty (a variable that is not set?); leave it out for the Hello World page"
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,9 +341,10 @@ def test_an_unknown_option_is_refused_with_the_nearest(capsys: pytest.CaptureFix
             "--limit-body: must be a size such as 65536, 64 KiB or 1 GiB (0 B or more), not '1 KB'",
         ),
         (["--threads"], "option '--threads' requires an argument; see wsgiserver --help"),
+        (["-b"], "option '-b' requires an argument; use --bind HOST:PORT"),
         (["--quiet=1"], "option '--quiet' does not take a value; see wsgiserver --help"),
     ],
-    ids=["out of range", "no number", "no size", "no value", "a value"],
+    ids=["out of range", "no number", "no size", "no value", "no address", "a value"],
 )
 def test_a_bad_value_on_the_command_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, *arguments) == line
@@ -322,7 +371,13 @@ def test_a_folder_to_work_in_that_is_not_there(capsys: pytest.CaptureFixture[str
 
 def test_a_folder_in_the_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.wsgiserver]\nchdir = "nowhere"\n', encoding="utf-8")
-    assert refused(capsys).startswith("pyproject.toml, [tool.wsgiserver]: cannot work in 'nowhere': ")
+    assert refused(capsys).startswith("pyproject.toml, [tool.wsgiserver] chdir: cannot work in 'nowhere': ")
+
+
+@pytest.mark.parametrize("setting", ["app", "bind"])
+def test_what_turns_out_bad_when_it_is_used_says_where_it_stands(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[tool.wsgiserver]\n{setting} = "nope"\n', encoding="utf-8")
+    assert refused_by_command().startswith(f"pyproject.toml, [tool.wsgiserver] {setting}: ")
 
 
 def refused_by_command(*arguments: str) -> str:
@@ -367,6 +422,49 @@ def test_an_interrupt_while_the_application_is_imported_ends_it_quietly(tmp_path
     (tmp_path / "hello.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
     ended = run("hello:app")
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+SERVES = {
+    "lets it pass": "serve()",
+    "swallows it": "try:\n    serve()\nexcept KeyboardInterrupt:\n    pass",
+    "exits": "try:\n    serve()\nexcept KeyboardInterrupt:\n    raise SystemExit",
+}
+
+
+@pytest.mark.parametrize("source", SERVES.values(), ids=SERVES)
+@pytest.mark.parametrize("name", ["hello", "hello.py:app"])
+def test_a_module_that_serves_while_it_is_imported_is_told_so_at_the_interrupt(
+    tmp_path: Path, name: str, source: str
+) -> None:
+    """Whatever its server makes of the interrupt, this one does not start instead."""
+    # It says when it serves, and would go on for a minute.
+    text = f"{HELLO}import time\ndef serve():\n    print('serving', flush=True)\n    time.sleep(60)\n{source}"
+    (tmp_path / "hello.py").write_text(text, encoding="utf-8")
+    number = [line.strip() for line in text.splitlines()].index("serve()") + 1
+    command = [*COMMAND, "-b", "127.0.0.1:0", name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "serving\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (2, "")
+    assert err == (
+        f"wsgiserver: the import of {name} did not end by itself "
+        f"(interrupted in {tmp_path / 'hello.py'}, line {number}); "
+        'put app.run(), or whatever serves there, under if __name__ == "__main__":\n'
+    )
+
+
+def test_loading_leaves_the_handler_of_interrupts_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hello_handlers.py").write_text(HELLO, encoding="utf-8")
+    monkeypatch.setattr("wsgiserver.cli.serve", lambda application, **others: None)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["hello_handlers:app"]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "http://localhost:8000"])
@@ -508,6 +606,43 @@ sys.exit(cli.main())
     assert answers == [b"HTTP/1.1 200", b"HTTP/1.1 400"] * 4
     assert status == 0
     assert "cannot write" not in err
+
+
+def installed(folder: Path) -> list[str]:
+    """Put the command into a folder, as pip does, beside a script that has the name of a module."""
+    folder.mkdir()
+    (folder / "wsgiserver").write_text("import sys\nfrom wsgiserver.cli import main\nsys.exit(main())")
+    (folder / "decoy.py").write_text("raise SystemExit('the script, and not the module')")
+    return [sys.executable, str(folder / "wsgiserver")]
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["itself", "a link to it"])
+def test_scripts_beside_the_installed_command_are_no_modules(tmp_path: Path, link: bool) -> None:
+    """As bottle.py is one, in the folder bin of an environment."""
+    command = installed(tmp_path / "bin")
+    if link:
+        (tmp_path / "link").symlink_to(command[1])
+        command[1] = str(tmp_path / "link")
+    ended = subprocess.run([*command, "decoy"], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("wsgiserver: there is no module 'decoy'")
+
+
+def test_a_working_directory_that_holds_the_installed_command_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = installed(tmp_path / "bin")
+    monkeypatch.chdir(tmp_path / "bin")
+    ended = subprocess.run([*command, "decoy"], capture_output=True, text=True, timeout=60, check=False)
+    assert "the script, and not the module" in ended.stderr
+
+
+def test_a_program_that_calls_the_command_keeps_its_folder(tmp_path: Path) -> None:
+    command = installed(tmp_path / "bin")
+    Path(command[1]).rename(tmp_path / "bin" / "serve_it.py")
+    command[1] = str(tmp_path / "bin" / "serve_it.py")
+    ended = subprocess.run([*command, "decoy"], capture_output=True, text=True, timeout=60, check=False)
+    assert "the script, and not the module" in ended.stderr
 
 
 @pytest.mark.usefixtures("hello")

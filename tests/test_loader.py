@@ -177,6 +177,12 @@ def test_other_callables_are_not_taken_for_applications(project, source):
     assert refusal("hello") == ("hello holds nothing that looks like a WSGI application; name it, as in hello:my_app")
 
 
+def test_a_module_that_is_built_in_holds_no_application(project):
+    project()
+    assert "nothing that looks like" in refusal("sys")
+    assert refusal("sys:app").startswith("sys has no attribute 'app'")
+
+
 def test_of_several_applications_one_must_be_named(project):
     project(hello=FUNCTION.format("one") + FUNCTION.format("two"))
     assert refusal("hello") == "hello holds several applications; name one, as in hello:one|two"
@@ -221,6 +227,34 @@ def test_django_is_served_by_the_module_that_it_makes(project):
     names = ["mysite.wsgi", "mysite.wsgi:application", "mysite/wsgi.py", str(folder / "mysite")]
     run = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
     assert run.stdout.count("WSGIHandler object") == len(names)
+
+
+DJANGO = {"mysite__in____init__": "", "mysite__in__wsgi": APP, "manage": "def main(): ..."}
+
+
+@pytest.mark.parametrize("name", ["mysite", "mysite/__init__.py", ".", "manage.py", "./manage.py", "manage"])
+def test_a_django_project_is_told_to_name_its_module_wsgi(project, name):
+    project(**DJANGO)
+    assert refusal(name).endswith("; did you mean mysite.wsgi?")
+    assert called(load("mysite.wsgi")) == b"mysite.wsgi"
+
+
+@pytest.mark.parametrize("name", ["mysite:application", "manage.py:application"])
+def test_a_django_project_is_told_so_too_where_an_attribute_was_named(project, name):
+    project(**DJANGO)
+    assert refusal(name).endswith("has no attribute 'application'; did you mean mysite.wsgi?")
+
+
+@pytest.mark.parametrize("name", ["mysite", "mysite/", "mysite/manage.py"])
+def test_a_django_project_in_a_folder_is_told_the_file_to_name(project, name):
+    project(**{f"mysite__in__{file}": source for file, source in DJANGO.items()})
+    assert refusal(name).endswith(f"; did you mean {Path('mysite/mysite/wsgi.py')}?")
+    assert called(load("mysite/mysite/wsgi.py")) == b"mysite.wsgi"
+
+
+def test_of_several_folders_with_a_module_wsgi_each_is_suggested(project):
+    project(**DJANGO, other__in__wsgi="")
+    assert refusal(".").endswith("; did you mean mysite.wsgi or other.wsgi?")
 
 
 # Files and folders
@@ -298,6 +332,43 @@ def test_a_module_comes_before_a_folder_of_the_same_name(project):
 # What is refused
 
 
+HIDING = {
+    "site": sys.modules["site"].__file__,
+    "sys": "built in",
+    "wsgiserver": str(Path(loader.__file__).with_name("__init__.py")),
+}
+
+
+@pytest.mark.parametrize(("name", "place"), HIDING.items())
+def test_a_module_that_another_one_hides_is_refused_with_the_place_of_that_one_and_the_remedy(project, name, place):
+    project(**{name: APP})
+    own = os.path.join(".", f"{name}.py")
+    for attribute in ("", ":app", ":nothing"):
+        assert refusal(name + attribute) == (
+            f"the module {name} that Python found is another one ({place}), not {own}; "
+            f"rename the file or write {name}.py{attribute}"
+        )
+    assert called(load(f"{name}.py:app")) == f"{name}_2".encode()
+
+
+@pytest.mark.parametrize("name", ["site/", "site/web.py", "site.web", "site"])
+def test_a_package_that_another_module_hides_is_refused_and_to_be_renamed(project, name):
+    project(site__in____init__=APP, site__in__web=APP)
+    line = refusal(name)
+    assert line.startswith(f"the module site that Python found is another one ({sys.modules['site'].__file__}), not ")
+    assert line.endswith(f"{os.path.join('site', '__init__.py')}; rename the folder")
+
+
+def test_a_module_inside_a_file_that_another_one_hides_is_refused_too(project):
+    project(site=APP)
+    assert refusal("site.web").endswith("; rename the file")
+
+
+def test_a_module_that_is_loaded_already_from_this_folder_hides_nothing(project):
+    project(hello=APP, hello__in____init__=APP)
+    assert load("hello") is load("hello:app")
+
+
 @pytest.mark.parametrize("name", [":", ":app", "hello:", "hello:1", "hello:a-b", "hello:f(1)", "hello:a..b", "a:b:c"])
 def test_a_name_that_is_none_is_answered_with_examples(project, name):
     project(hello=APP)
@@ -367,9 +438,48 @@ def test_a_syntax_error_is_told_with_its_line(project, name):
     assert refusal(name) == f"{folder / 'hello.py'}, line 2: Python cannot read this: invalid syntax"
 
 
-def test_a_module_that_exits_is_told_how_not_to(project):
-    project(hello="import sys\nsys.exit(3)")
-    assert refusal("hello") == ('hello ended while it was imported; put what it runs under if __name__ == "__main__":')
+GUARD = 'where it is a program, put what it runs under if __name__ == "__main__":'
+
+
+@pytest.mark.parametrize(("ending", "status"), [("sys.exit(3)", 3), ("sys.exit()", 0), ("raise SystemExit(True)", 1)])
+def test_a_module_that_exits_is_told_with_its_status_and_how_not_to(project, ending, status):
+    project(hello=f"import sys\n{ending}")
+    assert refusal("hello") == f"hello ended while it was imported (exit status {status}); {GUARD}"
+
+
+@pytest.mark.parametrize("ending", ["sys.exit('no\\nconfig')", "raise SystemExit('no config.')"])
+def test_what_a_module_says_as_it_exits_stands_in_the_line_and_the_guard_is_an_alternative(project, ending):
+    project(hello=f"import sys\n{ending}")
+    assert refusal("hello") == f"hello ended while it was imported: no config; mend that or, {GUARD}"
+
+
+@pytest.mark.parametrize("name", ["loose/hello.py", "loose/hello.py:app"])
+def test_a_relative_import_outside_a_package_is_told_how_to_name_the_module(project, name):
+    folder = project(loose__in__hello="from .other import app", loose__in__other=APP)
+    assert refusal(name).endswith(
+        "importing it failed: ImportError: attempted relative import with no known parent package; "
+        f"name it as a module of its package, in the folder {folder}: loose.hello, and add an __init__.py beside it"
+    )
+    assert called(load("loose.hello")) == b"loose.other"
+
+
+def test_a_relative_import_in_a_package_that_was_named_from_within_is_told_so_too(project, monkeypatch):
+    folder = project(pack__in____init__="", pack__in__hello="from .other import app", pack__in__other=APP)
+    monkeypatch.chdir("pack")
+    line = refusal("hello")
+    assert line.endswith(f"; name it as a module of its package, in the folder {folder}: pack.hello")
+
+
+def test_a_relative_import_in_a_folder_that_can_be_no_package_is_told_to_rename_it(project):
+    project(**{"my-site__in__hello": "from .other import app"})
+    assert refusal("my-site/hello.py").endswith(
+        "; it needs a package, and no package can be called 'my-site': rename that folder"
+    )
+
+
+def test_a_relative_import_of_another_module_is_left_to_its_traceback(project):
+    project(hello="import beside", beside="from .other import app")
+    assert refusal("hello").endswith("attempted relative import with no known parent package")
 
 
 def test_an_interrupt_is_not_held_up(project):
@@ -383,7 +493,16 @@ def test_a_file_that_is_missing(project):
     folder = project(hello=APP)
     assert refusal("other.py") == f"there is no file other.py (the working directory is {folder})"
     assert refusal("helo.py:app") == "there is no file helo.py; did you mean hello.py?"
+    assert refusal("sub/helo.py").startswith("there is no file")
+    project(sub__in__hello=APP)
+    assert refusal("sub/helo.py") == (f"there is no file {Path('sub/helo.py')}; did you mean {Path('sub/hello.py')}?")
     assert refusal("no/where") == f"there is no file {Path('no/where')} (the working directory is {folder})"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("./app", "app.py"), ("dd/app", "dd/app.py"), ("dd/app:app", "dd/app.py")])
+def test_a_file_without_its_ending_is_suggested_with_it(project, name, meant):
+    project(app=APP, dd__in__app=APP)
+    assert refusal(name) == f"there is no file {Path(meant).with_suffix('')}; did you mean {Path(meant)}?"
 
 
 def test_a_folder_without_a_file_to_serve(project):

@@ -7,7 +7,9 @@ wrong, helps and completes; but it takes as long to import as the whole server, 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ from wsgiserver.version import __version__
 
 if TYPE_CHECKING:
     from inspect import Parameter
+    from types import FrameType
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BadSetting, AddressError, BindError) as error:
         return _refuse(str(error))
     except _usage_error() as error:
-        message = error.format_message().rstrip(".")
-        return _refuse(f"{message[:1].lower()}{message[1:]}; see wsgiserver --help")
+        return _refuse(_usage_line(error))
     except BrokenPipeError:
         return 141  # who reads has had enough, as with any filter
     except OSError as error:
@@ -65,6 +67,30 @@ def _usage_error() -> Any:
     return typer.BadParameter.__mro__[1]
 
 
+def _usage_line(error: Any) -> str:
+    """Say what is wrong with a command line. For an option that does not exist, the library's hint is no help."""
+    name: str = getattr(error, "option_name", "")
+    hint = REMEDIES.get(name, "see wsgiserver --help")
+    if not hasattr(error, "possibilities"):
+        message = error.format_message().rstrip(".")
+        return f"{message[:1].lower()}{message[1:]}; {hint}"
+    import difflib
+
+    near = difflib.get_close_matches(name, [*_FLAGS, *QUESTIONS], n=1, cutoff=0.8)
+    if near and name not in REMEDIES:
+        hint = f"did you mean {near[0]}?"
+    return f"no such option {name!r}; {hint}"
+
+
+# What to do instead, by what other servers call it.
+_BIND, _THREADS = "use --bind HOST:PORT", "there is one process, with as many threads as --threads says"
+REMEDIES = {
+    **dict.fromkeys(("-b", "--bind", "-p", "--port", "--host", "--address", "--listen"), _BIND),
+    **dict.fromkeys(("-w", "--workers", "--worker", "--processes"), _THREADS),
+}
+QUESTIONS = ("--help", "--version", "--print-config")
+
+
 def _refuse(message: str, cause: BaseException | None = None) -> int:
     """Say on standard error what is wrong; the traceback of the user's own code that failed comes first."""
     if cause is not None:
@@ -77,6 +103,8 @@ def _refuse(message: str, cause: BaseException | None = None) -> int:
 
 def run(given: dict[str, Any]) -> int:
     """Do what the command line says, as `parse` gives it; serving blocks until a signal comes."""
+    if given.get("app") == "":
+        raise BadSetting("APP: must not be empty (a variable that is not set?); leave it out for the Hello World page")
     version, print_config = given.pop("version", False), given.pop("print_config", False)
     if version:
         print(f"wsgiserver {__version__} (Python {sys.version.split()[0]}, {sys.platform})")
@@ -86,7 +114,12 @@ def run(given: dict[str, Any]) -> int:
         print(config(resolved))
         return 0
     _change_folder(resolved)
-    start(resolved.settings)
+    try:
+        start(resolved.settings)
+    except LoadError as error:
+        raise LoadError(resolved.blame("app", error)) from error.__cause__
+    except (AddressError, BindError) as error:
+        raise BadSetting(resolved.blame("bind", error)) from None
     return 0
 
 
@@ -96,7 +129,7 @@ def _change_folder(resolved: Resolved) -> None:
         os.chdir(folder or ".")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", error)
-        raise BadSetting(f"{resolved.sources['chdir']}: cannot work in {folder!r}: {reason}") from None
+        raise BadSetting(resolved.blame("chdir", f"cannot work in {folder!r}: {reason}")) from None
 
 
 # Serving
@@ -105,7 +138,9 @@ def _change_folder(resolved: Resolved) -> None:
 def start(settings: Settings) -> None:
     """Load the application, and serve it until a signal comes."""
     configure_when_needed(settings.quiet, coloured(sys.stderr), sys.stderr)
-    application, name = find_application(settings.app)
+    _forget_scripts_folder()
+    with _Interrupts(settings.app):
+        application, name = find_application(settings.app)
 
     def announce(server: Server) -> None:
         if not settings.quiet:
@@ -113,6 +148,60 @@ def start(settings: Settings) -> None:
             print(text, file=sys.stderr, flush=True)
 
     serve(application, settings=settings, on_start=announce)
+
+
+def _forget_scripts_folder() -> None:
+    """Take the folder of the installed command off the path; pip puts scripts such as bottle.py there too.
+
+    Python puts it first, before the packages that those scripts belong to. A program of the user's own that calls
+    `main` needs its folder.
+    """
+    script = os.path.realpath(sys.argv[0]) if sys.argv else ""
+    folder, name = os.path.split(script)
+    first = os.path.realpath(sys.path[0]) if sys.path and sys.path[0] else ""
+    if name.removesuffix(".exe") == "wsgiserver" and first == folder != os.path.realpath(os.getcwd()):
+        del sys.path[0]
+
+
+class _Interrupts:
+    """Ends the command when Ctrl+C was needed to end the loading, as where a module runs a server of its own.
+
+    Some of those servers swallow the KeyboardInterrupt. Then the import goes on, and this server would start instead.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._place: str | None = None  # where the first interrupt came, once it has
+
+    def __enter__(self) -> None:
+        self._before = signal.getsignal(signal.SIGINT)
+        # In the background it may be ignored; off the main thread, it is for others to handle.
+        if callable(self._before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._place is None:
+            self._place = _line_of_a_module(frame)
+        assert callable(self._before), "else this is no handler"
+        self._before(number, frame)
+
+    def __exit__(self, *about: object) -> None:
+        if signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, self._before)
+        if self._place is not None:
+            raise LoadError(
+                f"the import of {self._name} did not end by itself{self._place}; "
+                'put app.run(), or whatever serves there, under if __name__ == "__main__":'
+            ) from None
+
+
+def _line_of_a_module(frame: FrameType | None) -> str:
+    """Tell the line at which a module being imported stands; of several, the one that the others wait for."""
+    while frame is not None and frame.f_code.co_filename != find_application.__code__.co_filename:
+        if frame.f_code.co_name == "<module>":
+            return f" (interrupted in {frame.f_code.co_filename}, line {frame.f_lineno})"
+        frame = frame.f_back
+    return ""
 
 
 def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
@@ -204,7 +293,8 @@ def command() -> Any:
 
     signature.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     application = typer.Typer(pretty_exceptions_enable=False)
-    application.command("wsgiserver", cls=_command_class(), help=HELP)(signature)
+    names = {"help_option_names": ["--help", "-h"]}
+    application.command("wsgiserver", cls=_command_class(), help=HELP, context_settings=names)(signature)
     return typer.main.get_command(application)
 
 

@@ -77,6 +77,7 @@ def resolve(name: str) -> Loaded:
         place = str(file)
         module = _import_file(file.resolve())
     else:
+        _refuse_namesake(place, os.curdir, name[len(place) :])
         module = _import_module(place, place)
     name, value = (f"{place}:{path}", _attribute(module, place, path)) if path else _discover(module, place)
     if match["call"] or re.split("[:.]", name)[-1] in FACTORIES:
@@ -107,17 +108,49 @@ def _file_at(place: str) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        near = _did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), likeness=0.7)
+        near = _did_you_mean(
+            path.stem,
+            (file.stem for file in path.parent.glob("*.py")),
+            likeness=0.7,
+            shown=lambda stem: str(path.with_name(f"{stem}.py")),
+        )
         raise LoadError(f"there is no file {path}{near or f' (the working directory is {os.getcwd()})'}")
     for name in FILES:
         if (path / name).is_file():
             return path / name
-    raise LoadError(f"the folder {path} holds no app.py, wsgi.py or main.py; name the file to serve")
+    hint = _django_in(path) or "; name the file to serve"
+    raise LoadError(f"the folder {path} holds no app.py, wsgi.py or main.py{hint}")
+
+
+def _django_in(folder: Path) -> str:
+    """Suggest what a Django project in this folder is served by: a wsgi.py, one folder deeper than its manage.py."""
+    found = sorted(folder.glob("*/wsgi.py"))
+    if folder.absolute() == folder.cwd() and all(file.parent.name.isidentifier() for file in found):
+        return _suggested([f"{file.parent.name}.wsgi" for file in found])
+    return _suggested(map(str, found))
 
 
 def _make_importable(folder: str) -> None:
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
+
+
+def _refuse_namesake(name: str, folder: str, attribute: str = "") -> None:
+    """Refuse a module that the folder has, where Python would give another one that has its name already."""
+    top, _, deeper = name.partition(".")
+    if top not in sys.modules and top not in sys.builtin_module_names:
+        return  # it will be looked for, and in this folder first
+    found = getattr(sys.modules.get(top), "__file__", None)
+    package, file = os.path.join(folder, top, "__init__.py"), os.path.join(folder, f"{top}.py")
+    own = [path for path in (package, file) if os.path.isfile(path)]
+    if not own or (found and os.path.exists(found) and any(os.path.samefile(path, found) for path in own)):
+        return
+    remedy = f"rename the {'folder' if own[0] == package else 'file'}"
+    if own == [file] and not deeper:
+        remedy += f" or write {top}.py{attribute}"
+    raise LoadError(
+        f"the module {top} that Python found is another one ({found or 'built in'}), not {own[0]}; {remedy}"
+    )
 
 
 def _import_module(name: str, place: str) -> ModuleType:
@@ -139,7 +172,9 @@ def _import_file(path: Path) -> ModuleType:
         return _import_loose_file(path)
     # Many a first package imports its neighbours by bare name. Last in the path, they hide no other module.
     sys.path.append(str(path.parent))
-    return _import_module(".".join(parts).removesuffix(".__init__"), str(path))
+    name = ".".join(parts).removesuffix(".__init__")
+    _refuse_namesake(name, str(root))
+    return _import_module(name, str(path))
 
 
 def _import_loose_file(path: Path) -> ModuleType:
@@ -173,10 +208,32 @@ def _import_failed(place: str, error: BaseException) -> NoReturn:
         where = f"{error.filename}, line {error.lineno}" if error.filename else place
         line = f"{where}: Python cannot read this: {error.msg}"
     elif isinstance(error, SystemExit):
-        line = f'{place} ended while it was imported; put what it runs under if __name__ == "__main__":'
+        line = f"{place} ended while it was imported{_exit_said(error)}"
     else:
-        line = f"{place} was found, but importing it failed: {_in_a_line(error)}"
+        line = f"{place} was found, but importing it failed: {_in_a_line(error)}{_in_its_package(error)}"
     raise LoadError(line) from error
+
+
+def _exit_said(error: SystemExit) -> str:
+    """Tell with what a module exited, and what to do: mend what it says, unless it is a program as a whole."""
+    guard = 'where it is a program, put what it runs under if __name__ == "__main__":'
+    if error.code is None or isinstance(error.code, int):
+        return f" (exit status {int(error.code or 0)}); {guard}"
+    return f": {' '.join(str(error.code).split()).rstrip('.')}; mend that or, {guard}"
+
+
+def _in_its_package(error: BaseException) -> str:
+    """Say how to name a module that imports relatively but was named alone, outside its package."""
+    trace = error.__traceback__
+    if trace is None or trace.tb_next is not None or "with no known parent package" not in str(error):
+        return ""  # it is another error, or another module than the one named
+    folder, file = os.path.split(trace.tb_frame.f_code.co_filename)
+    above, package = os.path.split(folder)
+    if not package.isidentifier():
+        return f"; it needs a package, and no package can be called {package!r}: rename that folder"
+    missing = not os.path.isfile(os.path.join(folder, "__init__.py"))
+    add = ", and add an __init__.py beside it" if missing else ""
+    return f"; name it as a module of its package, in the folder {above}: {package}.{file.removesuffix('.py')}{add}"
 
 
 def _not_found(name: str) -> str:
@@ -211,7 +268,7 @@ def _instead(owner: object, name: str) -> str:
         return near
     if hasattr(owner, "__path__") and importlib.util.find_spec(f"{owner.__name__}.{name}"):
         return f"; did you mean the module {owner.__name__}.{name}?"
-    return _did_you_mean(name, _candidates(owner), likeness=0)
+    return _did_you_mean(name, _candidates(owner), likeness=0) or _django_beside(owner)
 
 
 def _discover(module: ModuleType, place: str) -> tuple[str, Any]:
@@ -228,7 +285,21 @@ def _discover(module: ModuleType, place: str) -> tuple[str, Any]:
         return "bottle:default_app", bottle.default_app
     if usual:
         raise LoadError(f"{place}:{usual[0]} {_objection(names[usual[0]], f'{place}:{usual[0]}')}")
-    raise LoadError(f"{place} holds nothing that looks like a WSGI application; name it, as in {place}:my_app")
+    hint = _django_beside(module) or f"; name it, as in {place}:my_app"
+    raise LoadError(f"{place} holds nothing that looks like a WSGI application{hint}")
+
+
+def _django_beside(module: ModuleType) -> str:
+    """Suggest the module that serves a Django project, for its package or its manage.py."""
+    if hasattr(module, "__path__"):
+        name = f"{module.__name__}.wsgi"
+        return _suggested([name] if importlib.util.find_spec(name) else [])
+    from pathlib import Path
+
+    file, here = Path(getattr(module, "__file__", None) or ""), Path.cwd()
+    if file.name != "manage.py":
+        return ""
+    return _django_in(file.parent.relative_to(here) if file.is_relative_to(here) else file.parent)
 
 
 def _bottle_of(module: ModuleType) -> ModuleType | None:
@@ -322,11 +393,15 @@ def _accepts(value: Callable[..., object], count: int) -> bool:
 # The words
 
 
-def _did_you_mean(name: str, names: Iterable[str], likeness: float = 0.6) -> str:
+def _did_you_mean(name: str, names: Iterable[str], likeness: float = 0.6, shown: Callable[[str], str] = str) -> str:
     import difflib  # 2 ms of a start that needs it seldom
 
-    near = difflib.get_close_matches(name, names, cutoff=likeness)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return _suggested(map(shown, difflib.get_close_matches(name, names, cutoff=likeness)))
+
+
+def _suggested(names: Iterable[str]) -> str:
+    choice = " or ".join(names)
+    return f"; did you mean {choice}?" if choice else ""
 
 
 def _in_a_line(error: BaseException) -> str:
