@@ -385,7 +385,7 @@ class Play:
     ) -> None:
         self.stage = Stage(director)
         self.crowds: list[bool] = []
-        self.baton = kind(self.stage, self.turn, threads, crowded=self.crowds.append)
+        self.baton = kind(self.stage, self.turn, threads, crowded=self.crowds.append, wake=self.wake)
         self.arriving: deque[Sequence[Work]] = deque()
         self.ready: deque[Work] = deque()
         self.unsent: deque[Work] = deque()
@@ -447,6 +447,9 @@ class Play:
             self.ready.extend(self.arriving.popleft())
         self.leader = None
         return True
+
+    def wake(self) -> None:
+        self.woken = True
 
     def write(self) -> None:
         while self.unsent:
@@ -578,6 +581,22 @@ def test_nobody_watches_a_task_on_a_worker() -> None:
     assert [work.watched for work in play.all] == [True, False]
 
 
+def test_what_a_thread_computed_while_it_led_is_not_held_against_it() -> None:
+    """It leads and loses the lead between two looks for a crowd: for the second it is another than for the first."""
+    baton = Baton(lambda: False, 2)
+    worker = _Worker(baton, "one")
+    worker.computed = lambda: 1.0  # type: ignore[method-assign]
+    baton._crew = [worker, Thread()]
+    before = baton._computed_beside()
+    worker.leads += 1
+    baton._leader = worker
+    assert baton._computed_beside() == {}
+    baton._leader = None
+    after = baton._computed_beside()
+    assert list(before.values()) == list(after.values()) == [1.0]
+    assert not before.keys() & after.keys()
+
+
 @pytest.mark.parametrize(("threads", "held"), [(1, True), (2, False)])
 def test_a_task_that_holds_the_only_thread_holds_the_loop(threads: int, held: bool) -> None:
     """Whoever stops the server then need not wait for the loop to see that its time is over."""
@@ -686,6 +705,46 @@ def test_a_trial_with_every_slot_taken_overtakes_nobody_and_who_waits_has_its_tu
     play.perform()
     assert play.begun == ["a", "b", "tried", "quick", "doubted"]
     assert (tried.by, quick.by, doubted.by) == ("t-1", "t-1", a.by)
+
+
+def test_who_waits_and_is_trusted_again_is_left_to_the_leader() -> None:
+    """A worker that is done takes the next of those in doubt, and wakes the leader for the others."""
+    play = Play(Usual(), [Work("a", "r"), Work("b", "r"), Work("quick"), Work("doubted", "r")], [Work("last")])
+    a, b, quick, doubted, _ = play.all
+    play.baton._doubts["r"] = MOST_DOUBT
+    a.until, b.until = lambda: play.baton.waiting >= 2, play.done("last")
+    play.perform()
+    assert (quick.by, doubted.by) == ("t-1", a.by)
+    assert play.begun[2:4] == ["quick", "doubted"]
+
+
+def test_those_who_wait_when_all_is_over_are_run_to_the_end(rehearse: Rehearse) -> None:
+    """By the leader, that has nothing else to do, where a worker had left it a slot for them."""
+    play = rehearse(Usual(), threads=2)
+    play.go_on(Work("a", "r", says_so=True), Work("b", "r"), Work("c", "r"), Work("d"), Work("e"))
+    play.baton.stop()
+    play.wake()
+    play.stage.play()
+    assert sorted(play.begun) == ["a", "b", "c", "d", "e"]
+
+
+def test_the_leader_turns_the_loop_while_many_wait(rehearse: Rehearse) -> None:
+    """After a tick of catching up it writes what is there, and reads; so nobody waits for the last of them."""
+    names = [f"w{n}" for n in range(6)]
+    play = Play(Usual(), [Work("a", "r"), Work("b", "r"), *(Work(name, takes=0.0015) for name in names)])
+    a, b = play.all[:2]
+    play.baton._doubts["r"] = MOST_DOUBT
+    a.until, b.until = lambda: play.baton.waiting == 6 and play.asleep, play.done(names[-1])
+    answered: list[int] = []
+    write = play.write
+
+    def note() -> None:
+        answered.append(len(play.unsent))
+        write()
+
+    play.write = note  # type: ignore[method-assign]
+    play.perform()
+    assert max(answered) < 4
 
 
 def test_where_no_worker_comes_back_soon_the_trial_is_left_for_later() -> None:

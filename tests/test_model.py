@@ -23,13 +23,15 @@ VARIANTS = {
     "three connections, so that tasks are queued": "CONNECTIONS=3 TRUSTED=1",
     "stopped at any moment": "CONNECTIONS=2 TRUSTED=1 STOPPED",
     "tried inline, though every slot is taken": "CONNECTIONS=3 TRUSTED=0 TRIALS",
+    "trusted again while they wait": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT",
 }
 LARGE = {
     "three connections": "CONNECTIONS=3",
     "three connections, workers rest, and threads cannot be had": "CONNECTIONS=3 TRUSTED=2 RESTING HIRING_FAILS",
-    "four connections, tried inline though every slot is taken": "CONNECTIONS=4 TRUSTED=0 TRIALS",
-    "the same, workers rest, and threads cannot be had": "CONNECTIONS=3 TRUSTED=1 TRIALS RESTING HIRING_FAILS",
-    "the same, stopped": "CONNECTIONS=3 TRUSTED=0 TRIALS STOPPED",
+    "tried inline, though every slot is taken, of four": "CONNECTIONS=4 TRUSTED=0 TRIALS",
+    "tried inline, though every slot is taken, and stopped": "CONNECTIONS=3 TRUSTED=0 TRIALS STOPPED",
+    "trusted again while they wait, or say that they block": "CONNECTIONS=3 TRUSTED=0 TRUSTS",
+    "trusted again while they wait, and stopped": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT STOPPED",
     "two requests a connection": "CONNECTIONS=2 TRUSTED=1 REQUESTS=2",
     "two requests a connection, any of them inline": "CONNECTIONS=2 REQUESTS=2",
     "stopped, workers rest, and threads cannot be had": "CONNECTIONS=2 STOPPED RESTING HIRING_FAILS",
@@ -49,15 +51,16 @@ MISTAKES = {
     "ASK_THE_BATON": "CONNECTIONS=2",
     "LOOK_OUTSIDE": "CONNECTIONS=3 TRUSTED=1",
     "REST": "CONNECTIONS=2 RESTING",
-    "KEEP_THE_SLOT": "CONNECTIONS=4 TRUSTED=0 TRIALS",
-    "ASK_BEFORE_THE_LOCK": "CONNECTIONS=3 TRUSTED=0 TRIALS",
     "TRY_WITHOUT_A_SLOT": "CONNECTIONS=3 TRUSTED=0 TRIALS",
+    "NO_WAKING": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT",
+    "SLEEP_WHILE_SOME_WAIT": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT",
+    "LEAVE_WHO_WAITS": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT STOPPED",
 }
 
 # For the mistakes, to optimise would take longer than it gains. And backwards, spin comes upon most of them sooner.
 FORWARDS = "-O0"
 BACKWARDS = "-O0 -DREVERSE -DT_REVERSE"
-SOONER_FORWARDS = {"RUN_FIRST", "KEEP_THE_SLOT"}
+SOONER_FORWARDS = {"RUN_FIRST"}
 
 needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed")
 

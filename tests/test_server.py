@@ -470,6 +470,49 @@ def test_a_second_wish_to_stop_at_once_hastens_the_first(serve: Any, connect: An
     assert ended
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_waits_for_the_server_learns_that_it_was_stopped_before_the_end(connect: Any, threads: int) -> None:
+    gate = Gate()
+    server = Server(gate, bind="127.0.0.1:0", threads=threads)
+    server.start()
+    connect(server).send(WAIT)
+    assert gate.entered.wait(PATIENCE)
+    waiting = threading.Thread(target=server.wait)
+    waiting.start()
+    server.stop(0)
+    waiting.join(PATIENCE)
+    told = not waiting.is_alive()
+    gate.open.set()
+    assert told
+    assert server.over
+
+
+def test_a_response_that_has_left_is_not_cut_by_a_stop_while_its_application_goes_on(connect: Any) -> None:
+    gate = Gate()
+    body = b"x" * 200_000  # which the system takes from the server before the client takes it from there
+
+    class Outlasting:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([body])
+
+        def close(self) -> None:
+            gate.entered.set()
+            assert gate.open.wait(PATIENCE)
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return Outlasting()
+
+    left = threading.Event()
+    with Server(application, bind="127.0.0.1:0", observers=[lambda exchange: left.set()], timeout_stop=0.01) as server:
+        client = connect(server).send(GET)
+        assert gate.entered.wait(PATIENCE)
+        assert left.wait(PATIENCE)
+    gate.open.set()
+    assert client.response().content == body
+    assert client.rest() == b""
+
+
 def test_a_thread_left_in_the_application_leaves_nothing_when_it_returns(connect: Any, tmp_path: Path) -> None:
     """It comes back when the server is long closed, with a file to send (``nothing_left`` looks for its descriptor)."""
     entered, leave = threading.Event(), threading.Event()

@@ -2,23 +2,22 @@
 
 It knows no HTTP and no sockets. One thread of a small pool, the *leader*, calls ``turn()`` again and again. There the
 loop gives each task to `Baton.call`, which runs it inline, or on a *worker* where the `predictor` says that its route
-blocks. When an inline call takes too long, a *watch* gives the loop itself to another thread; it also looks for
-`crowds`.
+blocks. When an inline call takes too long, a *watch* gives the loop to another thread; it also looks for `crowds`.
 
 The facts
     1. Each thread of the pool has a lock; the leader's is the baton. It lays it down before an inline call, and takes
        it up afterwards if it still can. Whoever else takes it meanwhile has ended its lead, for good.
     2. A thread of the pool is idle, or leads, or has one of ``threads`` slots (``busy`` counts them). Who gives out a
        job takes the slot for it first; the worker gives it back when it comes for more.
-    3. Only for the leader are slots taken and tasks queued, and queued only when no slot is free. A worker that is done
-       takes the next queued task, and gives its slot back only when there is none, or when the leader waits for it: to
-       run the first of the queue inline, for a trial, and then to give the slot to the next.
+    3. Only for the leader are slots taken and tasks queued, and queued only when no slot is free or others wait. A
+       worker that is done takes the next queued task when its route is in doubt. Else it gives its slot back, and the
+       leader runs the next inline, between two turns; or within one, where it waits for a slot, for a trial.
 What they mean for us
     - Nobody can put a taken baton back: the leader may have come for it in between, and have left. So the watch first
       finds the thread that will lead, the heir, and only then takes the baton.
     - While a call runs inline a slot is free, so among ``threads + 1`` threads an heir can always be found or hired.
-    - A leader that is given a task and sees a free slot sees an empty queue: its inline call overtakes nobody. It reads
-      ``busy`` without the lock, as nobody else raises it while it holds the baton.
+    - A leader that sees a free slot and an empty queue overtakes nobody with its inline call. It reads both without the
+      lock, as nobody else raises ``busy`` or queues anything while it holds the baton.
     - The leader lays the baton down, then looks whether the watch sleeps; the watch says that it sleeps, lets a tick
       pass, then looks whether the baton lies there. At least one sees the other, so no call goes unwatched.
 The guarantees (tests/models/baton.pml is a model of this, in which every order of events was searched for a breach)
@@ -33,10 +32,8 @@ What must be atomic
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
-    - One queue of jobs: the loop waits in it behind tasks, and every thread is woken now and then, so none rests.
     - To wait in ``_lock``, which is asked for with `_once_free` now: 64 threads that slept stood there in a row.
-    - A lock of Python code that tries again and again: an exception that comes from outside, Ctrl+C say, between its
-      taking and the ``with`` leaves it taken for ever.
+    - A lock of Python code: an exception from outside, Ctrl+C say, right behind its taking leaves it taken for ever.
 """
 
 import time
@@ -45,20 +42,22 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
 from itertools import count
-from threading import Event, Lock, Thread, current_thread
+from threading import TIMEOUT_MAX, Event, Lock, Thread, current_thread
 from time import monotonic, sleep
 from typing import Protocol
 
 from wsgiserver.crowds import SPAN, Crowd
 from wsgiserver.predictor import Predictor
 
-# Where one call slept, others will: for so many ticks the watch then looks so many times as often, and hands over at
+# Where one call slept, others will: for so many looks the watch then looks so many times as often, and hands over at
 # once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 50 % more requests
-# a second; the looking takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
+# a second; it takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
 CLOSER = 16
 ALERT = 8000
 # A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
 LATE = 0.001
+# Seconds after which a lock that was taken is looked at again.
+AGAIN = 0.00001
 
 
 class Task(Protocol):
@@ -75,21 +74,17 @@ class Task(Protocol):
         """Do it, on whichever thread. It must not raise."""
 
     def overdue(self) -> None:
-        """Know that it takes long, or said that it will; on any thread, again and again perhaps.
+        """Know that it takes long, or said that it will; on any thread, again and again, before and after it perhaps.
 
-        It may not have begun yet, or have ended. It must be quick, not raise, and not use the baton.
+        It must be quick, not raise, and not use the baton.
         """
-
-
-# Seconds after which a lock that was taken is looked at again.
-AGAIN = 0.00001
 
 
 def _once_free(lock: Lock) -> Lock:
     """Give the lock when nobody has it, so that to take it hardly ever means to wait in it.
 
-    Who waits in a lock has given the GIL away, and is given the lock before it has the GIL back. Until then everyone
-    who has the GIL comes to that lock and waits behind it, one after the other: twice as many switches of threads.
+    Who waits in a lock has given the GIL away, and is given the lock before it has the GIL back; everyone who has the
+    GIL until then comes to wait behind it, one after the other: twice as many switches of threads.
     """
     while lock.locked():
         sleep(AGAIN)
@@ -111,6 +106,7 @@ class _Worker(Thread):
         self.given.acquire()
         self.job: Task | _Order = _Order.END
         self.clock: int | None = None  # of its processor time, where the system has one
+        self.leads = 0  # how often it has begun to lead
 
     def give(self, job: Task | _Order) -> None:
         self.job = job
@@ -126,12 +122,7 @@ class _Worker(Thread):
     def run(self) -> None:
         with suppress(AttributeError, OSError):
             self.clock = time.pthread_getcpuclockid(self.ident or 0)
-        try:
-            self.pool._serve(self)
-        except BaseException as error:  # no memory, say, or a task against its word: better an end that is seen
-            self.pool.stop()
-            self.pool.failed(error)
-            raise
+        self.pool._guard(lambda: self.pool._serve(self))
 
 
 class Baton:
@@ -145,6 +136,7 @@ class Baton:
       when that is over, or the last worker is done; in turn, never twice at once. It must be quick, not raise, and not
       use the baton.
     - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
+    - ``wake``: called, on any thread, when the leader is not to wait in its turn, or in the next; as quick.
     - ``name``: begins the names of the threads.
     """
 
@@ -159,9 +151,10 @@ class Baton:
         rest: float = 60.0,
         crowded: Callable[[bool], object] = lambda crowded: None,
         failed: Callable[[BaseException], object] = lambda error: None,
+        wake: Callable[[], object] = lambda: None,
         name: str = "wsgiserver",
     ) -> None:
-        self.turn, self.crowded, self.failed, self.name = turn, crowded, failed, name
+        self.turn, self.crowded, self.failed, self.wake, self.name = turn, crowded, failed, wake, name
         self.threads, self.tick, self.rest = threads, tick, rest
         # The leader's.
         self._calls = 0  # inline calls begun
@@ -207,7 +200,7 @@ class Baton:
             self._leader, self._baton = leader, leader.baton
             try:
                 if self.threads > 1:
-                    watch = Thread(target=self._watch, name=f"{self.name}-watch", daemon=True)
+                    watch = Thread(target=self._guard, args=[self._watch], name=f"{self.name}-watch", daemon=True)
                     watch.start()
                     self._crew.append(watch)
             except BaseException:  # Ctrl+C too
@@ -230,26 +223,25 @@ class Baton:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until all threads have ended, or for ``timeout`` seconds; return whether they have."""
-        end = None if timeout is None else monotonic() + timeout
+        end = monotonic() + (TIMEOUT_MAX if timeout is None else timeout)
         while alive := [t for t in self._crew if t.is_alive() and t is not current_thread()]:
-            left = None if end is None else end - monotonic()
-            if left is not None and left <= 0:
+            if (left := end - monotonic()) <= 0:
                 return False
             alive[0].join(left)
         return True
 
     # For the loop, on the leader, within a turn.
-    def call(self, task: Task) -> bool:
+    def call(self, task: Task | None) -> bool:
         """Run the task inline or give it to a worker; return whether this thread still leads.
 
-        If not, another thread does: leave ``turn()``, returning False, and touch nothing that the loop owns.
+        If not, another thread does: leave ``turn()``, returning False, and touch nothing that the loop owns. Those who
+        wait come first; where there is no task, they alone.
         """
         # The quick path, 0.2 µs: no lock but the baton, and no route is asked for while none is in doubt.
-        if self.busy >= self.threads or (self._doubts and task.route in self._doubts):
-            inline = self._give(task)
-            if inline is None:
-                return True
-            task = inline
+        if self.busy >= self.threads or self._waiting or (self._doubts and task and task.route in self._doubts):
+            task = self._give(task)
+        if task is None:
+            return True
         self._task = task
         task.watched = self._watches
         self._calls += 1
@@ -260,66 +252,63 @@ class Baton:
         task.run()
         if not baton.acquire(False):
             return False
-        return self._tried is None or self._end_trial(self._tried)
+        if self._tried is not None:
+            with _once_free(self._lock):
+                self._predictor.acquit(self._tried)
+            self._tried = None
+        return True
 
-    def _give(self, task: Task) -> Task | None:
-        """Give the task to a worker or queue it; or return it, or the first in the queue instead, to be run inline."""
+    def _give(self, task: Task | None) -> Task | None:
+        """Queue the task, and give workers the first of the queue; return one to run inline."""
         with _once_free(self._lock):
-            full = self.busy >= self.threads
-            if full:
+            if task is not None:
                 self._waiting.append(task)
-                if not self._predictor.is_due(self._waiting[0].route):
-                    return None
+            employed = False
+            while self._waiting and self.busy < self.threads:
+                route = self._waiting[0].route
+                doubted = route in self._doubts
+                worker = self._spare() if doubted and not self._predictor.is_due(route) else None
+                first = self._waiting.popleft()
+                if worker is None:
+                    return self._try(first) if doubted else first
+                self._employ(worker, first)
+                employed = True
+            due = bool(self._waiting) and self._predictor.is_due(self._waiting[0].route)
+            if due:
                 self._slot.clear()
                 self._wanted = True
-            # A slot may have become free before the lock was taken.
-            elif task.route not in self._doubts:
-                return task
-            elif self._predictor.is_due(task.route):
-                return self._begin_trial(task)
-            else:
-                worker = self._spare()
-                if worker is None:
-                    return task
-                self._employ(worker, task)
-        if full:
+        if due:
             return self._await_slot()
         # A cohort that is given out first, and begins then, together, ends together too, and its clients wait for one
         # another ever after: 4,100 requests a second instead of 5,700, where 64 sleep for 10 ms.
-        if self._watches:
+        if employed and self._watches:
             self._let_begin()
         return None
 
     def _await_slot(self) -> Task | None:
-        """Wait a little for a worker to come back, and return the first of the queue to run it inline in that slot."""
+        """Wait a little for a worker to come back, and return the first of the queue, for a trial in that slot."""
         self._slot.wait(self.tick / 2)
         with _once_free(self._lock):
             if self._wanted or not self._waiting:  # nobody came; or the others have taken all
                 self._wanted = False
                 return None
-            return self._begin_trial(self._waiting.popleft())
+            return self._try(self._waiting.popleft())
 
-    def _begin_trial(self, task: Task) -> Task:
+    def _try(self, task: Task) -> Task:
+        """Have the call of a task acquit its route, if it comes back in time."""
         self._tried = task.route
         self._predictor.try_again_later(task.route)
         return task
 
-    def _end_trial(self, route: Hashable) -> bool:
-        """Acquit the route, whose call has come back in time; return whether this thread still leads.
-
-        What waits has its turn now, in the same slot. Where nobody doubts its route, it runs inline, one after the
-        other: else every slot would be taken for as long as somebody waits, and the route be none the better for it.
-        """
-        self._tried = None
-        with _once_free(self._lock):
-            self._predictor.acquit(route)
-        while True:
-            with _once_free(self._lock):
-                if not self._waiting or self.busy >= self.threads:
-                    return True
-                task = self._waiting.popleft()
-            if not self.call(task):
+    def _catch_up(self) -> bool:
+        """Run those who wait and whom nobody doubts, for a tick; return whether this thread still leads."""
+        until = self._clock() + self.tick
+        while self._waiting and self.busy < self.threads and self._clock() < until:
+            if not self.call(None):
                 return False
+        if self._waiting and self.busy < self.threads:
+            self.wake()
+        return True
 
     def _let_begin(self) -> None:
         """Let a thread that has just been woken have the GIL; not in a crowd, where it would be gone for long."""
@@ -346,6 +335,9 @@ class Baton:
         if self._calls == call and self._task is not None:
             self._predictor.learn(self._task.route, call, blocked=True)
         self._tried = None
+        if self._waiting:
+            self.wake()
+        heir.leads += 1
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
 
@@ -375,6 +367,14 @@ class Baton:
         self._crew = [*(t for t in self._crew if t.is_alive()), worker]
         return worker
 
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # no memory, say, or a task against its word: better an end that is seen
+            self.stop()
+            self.failed(error)
+            raise
+
     # For the workers, each on its own thread.
     def _serve(self, me: _Worker) -> None:
         job = self._wait(me)
@@ -394,14 +394,16 @@ class Baton:
         return me.job
 
     def _lead(self, me: _Worker) -> bool:
-        """Turn the loop until it is over (True), or lost (False): then this thread has the slot of the lost call."""
-        while not self._over and self.turn():
+        """Turn the loop until it is over or lost; False where this has a slot then, of the lost call or for others."""
+        while not self._over and self.turn() and (not self._waiting or self._catch_up()):
             pass
         with _once_free(self._lock):
             if self._leader is not me:
                 return False
+            some_wait = bool(self._waiting) and self.busy < self.threads
+            self.busy += some_wait
         self.stop()
-        return True
+        return not some_wait
 
     def _work(self, task: Task) -> None:
         route, began = task.route, self._clock()
@@ -415,12 +417,14 @@ class Baton:
     def _next(self, me: _Worker) -> Task | _Order:
         """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
         with _once_free(self._lock):
-            if self._waiting and not self._wanted:
+            if self._waiting and not self._wanted and (self._over or self._waiting[0].route in self._doubts):
                 return self._waiting.popleft()
             self.busy -= 1
             if self._wanted:
                 self._wanted = False
                 self._slot.set()
+            if self._waiting:
+                self.wake()
             if self.busy == 0:
                 self._set_crowd(False)
             if self._over:
@@ -429,16 +433,19 @@ class Baton:
         return self._wait(me)
 
     # For the watch, on its own thread.
-
     def _computed(self) -> float:
         """Seconds that the leader has computed; endlessly more each time where that cannot be told."""
         computed = self._leader.computed() if self._leader is not None else None
         return monotonic() if computed is None else computed
 
     def _computed_beside(self) -> dict[Hashable, float]:
-        """Seconds that each thread of the pool but the leader has computed, where that can be told."""
+        """Seconds that each thread of the pool but the leader has computed, where that can be told.
+
+        Who has led since the last look is another then: a leader that computes keeps nobody waiting.
+        """
         beside = [t for t in self._crew if isinstance(t, _Worker) and t is not self._leader]
-        return {worker: computed for worker in beside if (computed := worker.computed()) is not None}
+        told = ((worker, worker.computed()) for worker in beside)
+        return {(worker, worker.leads): computed for worker, computed in told if computed is not None}
 
     def _tick(self, seconds: float) -> bool:
         """Let so many seconds pass, and look for a crowd; return whether they passed in about that time."""

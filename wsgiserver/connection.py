@@ -43,9 +43,9 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_outlasted", "_reader",
-        "_received", "abrupt", "appetite", "deadline", "descriptor", "exchange", "queued", "site", "state", "stream",
-        "watched", "watching",
+        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_reader", "_received", "abrupt",
+        "appetite", "deadline", "descriptor", "exchange", "outlasted", "queued", "site", "state", "stream", "watched",
+        "watching",
     )  # fmt: skip
 
     def __init__(
@@ -78,8 +78,8 @@ class Connection:
         # The response was cut: the connection ends behind it, abruptly where it must.
         self._cut = False
         self.abrupt = False
-        # The exchange whose response has left, while its application goes on.
-        self._outlasted: Exchange | None = None
+        # The exchange of which all has left, while its application goes on.
+        self.outlasted: Exchange | None = None
         # Octets dropped while lingering.
         self._dropped = 0
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
@@ -364,9 +364,9 @@ class Connection:
             self._lose(error, now)
             return False
         exchange = self.exchange
-        if self._outlasted is not None:
-            exchange = self._outlasted
-            self._outlasted = None
+        if self.outlasted is not None:
+            exchange = self.outlasted
+            self.outlasted = None
         elif exchange is None or exchange.progress is not ENDED:
             self._enter(BODY, now)  # it was 100 (Continue)
             return False
@@ -378,7 +378,7 @@ class Connection:
                 self.state = CLOSED
                 return False
             if exchange.first is not None and exchange.keep_alive and exchange.ends_first():
-                self._outlasted = exchange
+                self.outlasted = exchange
                 self.state = ANSWERING
                 return False
         if not exchange.keep_alive:
@@ -397,7 +397,8 @@ class Connection:
             if not part.send(sendfile):
                 return False
         except FileShortened as error:
-            self.site.report(f"{self.exchange!r}: {error}")
+            if self.exchange is not None:
+                self.exchange.report(str(error))
             raise
         self._close_file()
         return True

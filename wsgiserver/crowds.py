@@ -33,7 +33,7 @@ class Crowd:
     def look(self, now: float, computed: Mapping[Hashable, float]) -> None:
         """Compare the seconds that each thread beside the leader has computed in all with those of the last look.
 
-        Who has begun, or ended, or led in between is left for the next.
+        Who was not there at the last look is left for the next.
         """
         span = now - self._looked
         had = [seconds - self._computed[who] for who, seconds in computed.items() if who in self._computed]

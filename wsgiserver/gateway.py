@@ -14,8 +14,8 @@ from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchang
 from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure, terse_failure
 
-# Octets of the largest page of memory that a system uses.
-PAGE = 65536
+# Octets of a page of memory.
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def run(application: Application, environ: Environ, exchange: Exchange) -> None:
@@ -61,11 +61,13 @@ def _deliver(result: Iterable[bytes] | None, exchange: Exchange) -> None:
 def _first(chunks: Iterable[bytes], left: int | None) -> Iterable[bytes]:
     """Give so many octets of a file, or all (PEP 3333, "Optional Platform-Specific File Handling")."""
     for data in chunks:
-        if left is not None and len(data) >= left:
-            yield data[:left]
+        if left is None or type(data) is not bytes:
+            yield data
+            continue
+        yield data[:left]
+        left -= len(data)
+        if left <= 0:
             return
-        yield data
-        left = left and left - len(data)
 
 
 def _length(result: Iterable[bytes]) -> int | None:
@@ -107,7 +109,7 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
 
 def _is_made_up(status: os.stat_result) -> bool:
     """Whether the size says nothing: it is 0 in /proc; in /sys it is a page, and the file has no blocks on a disk."""
-    return not status.st_size or (status.st_size <= PAGE and not getattr(status, "st_blocks", 1))
+    return not status.st_size or (status.st_size == PAGE and not getattr(status, "st_blocks", 1))
 
 
 def _fail(exchange: Exchange, error: BaseException) -> None:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Final
 
 from wsgiserver.connection import Connection
@@ -84,6 +85,7 @@ class Loop:
         self._listening = True
         self._stopping_since = 0.0
         self._closed = False
+        self._disposing = Lock()
         self._accept(True)
 
     # -- for any thread --------------------------------------------------------------------------------------------
@@ -274,12 +276,11 @@ class Loop:
             return  # a connection that was closed earlier in this turn
         listener, base = self._listeners[descriptor]
         for _ in range(COHORT):
-            idle = None
-            if len(self.connections) >= self.site.settings.limit_connections:
-                idle = self._longest_idle()
-                if idle is None:
-                    self._accept(False)
-                    return
+            limit = self.site.settings.limit_connections
+            idle = self._longest_idle() if len(self.connections) >= limit else None
+            if idle is None and len(self.connections) >= limit:
+                self._accept(False)
+                return
             try:
                 stream = listener.accept()
             except OSError as error:
@@ -290,7 +291,7 @@ class Loop:
                 return
             if stream is None:
                 return
-            if idle is not None:
+            if idle is not None and len(self.connections) >= limit:  # else somebody has left
                 self._dismiss(idle)
             connection = Connection(self.site, stream, base, self.hand_in, self._now)
             connection.descriptor = stream.fileno()
@@ -388,7 +389,10 @@ class Loop:
         """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""
         self._closed = self.site.closed = True
         for connection in list(self.connections.values()):
-            if connection.state is ANSWERING:
+            if connection.outlasted is not None:
+                connection.close()
+                connection.stream.close()
+            elif connection.state is ANSWERING:
                 # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
                 connection.stream.abort()
             else:
@@ -403,9 +407,11 @@ class Loop:
 
     def _dispose(self) -> None:
         """Close what is handed in when nobody leads any more, on the thread that hands it in."""
-        with suppress(IndexError):
+        with self._disposing, suppress(IndexError):
             while True:
                 connection = self._unsent.popleft()
+                if connection.state is CLOSED:
+                    continue  # its application has outlasted even the loop
                 connection.abandon(self._clock())
                 connection.close()
                 connection.stream.reset()

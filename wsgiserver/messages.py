@@ -137,14 +137,14 @@ class Unreadable(Request):
     """Stands in an exchange for a request whose line could not be read.
 
     Where the line begins with what looks like a method, it and what looks like the target are kept, and the ``line``,
-    or the begin of it; else they are "-". For logs tell them, and something else may be a secret, or a password before
-    an at sign. And to HEAD no content may be sent even then (RFC 9110 section 9.3.2).
+    or the begin of it; else they are "-". For logs tell them, and something else may be a secret, or an absolute target
+    have a password in it. And to HEAD no content may be sent even then (RFC 9110 section 9.3.2).
     """
 
     def __init__(self, line: bytes = b"") -> None:
         self.line = line[:SHOWN].decode("latin-1")
         method, space, rest = self.line.partition(" ")
-        if not (space and method.isascii() and method.isalpha()) or "@" in rest:
+        if not (space and method.isascii() and method.isalpha() and method.isupper()) or "://" in rest:
             self.line, method, rest = "-", "-", "-"
         super().__init__(method, rest.rpartition(" ")[0] or rest, "", "", None, 1, Fields(b"", {}))
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
@@ -108,7 +109,7 @@ class Server:
         try:
             for text in self.settings.bind:
                 self.listeners.append(self._listen(parse_address(text)))
-            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd, failed=self._fail)
+            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd, failed=self._fail, wake=self._wake)
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
             if self._flushes:
@@ -151,6 +152,10 @@ class Server:
         self._over.set()
         if self._on_over is not None:
             self._on_over()
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.wake()
 
     def _crowd(self, crowded: bool) -> None:
         """Note that a thread beside the leader computes, or none does; the baton sees to the order of the calls."""
@@ -204,8 +209,9 @@ class Server:
             loop.close()
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
-            baton.join(FAREWELL if late else JOIN_TIME)
+            baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME))
             self._flush()
+            self._end()  # with one thread, the loop cannot say so
             if late:
                 self.site.report(f"stopped before the end of {late}")
         if self._failure is not None:
@@ -318,22 +324,23 @@ class _Signals:
             with contextlib.suppress(OSError, ImportError):
                 rehearse_failures()
                 break
-        while not server.over:
-            if self._count > 1:
-                server.stop(0.0)
-                return
-            if not self._count:
-                self._hears_within(None)
-                continue
+        while not self._count and not server.over:
+            self._hears_within(None)
+        limit = server.settings.timeout_stop
+        if not server.over and self._count == 1:
             server.ask_to_stop()
-            if self._hears_within(SETTLED):
-                continue
-            limit = server.settings.timeout_stop
+            self._await_end(server, min(SETTLED, limit))
             if waits_for := server._tell_under_way():
                 server.site.report(f"{waits_for}; stopping in {limit:g} s at the latest, or at a second signal")
-            if not self._hears_within(limit):
-                server.stop(0.0)
-                return
+            self._await_end(server, limit)
+        if not server.over:
+            server.stop(0.0)
+
+    def _await_end(self, server: Server, seconds: float) -> None:
+        """Wait until the server is over, for so long, or until a second signal; others than ours are heard too."""
+        end = time.monotonic() + seconds
+        while not server.over and self._count < 2 and (left := end - time.monotonic()) > 0:
+            self._hears_within(left)
 
     def _hears_within(self, seconds: float | None) -> bool:
         """Wait until a signal has come, or the server is over; False when neither has in that time."""

@@ -16,6 +16,8 @@
  *     HIRING_FAILS    the system may refuse to start a thread, any number of times
  *     STOPPED         somebody calls stop(), at any moment
  *     TRIALS          the predictor may want a task tried inline though every slot is taken
+ *     SILENT          no task says beforehand that it will block
+ *     TRUSTS          it may come to trust a task that waits
  */
 
 #ifndef THREADS
@@ -91,7 +93,10 @@ inline spare(who) {
 #ifdef HIRING_FAILS
         :: who < POOL && !alive[who] -> who = NOBODY; break
 #endif
-        :: who == POOL -> assert(false)      /* threads + 1 are always enough */
+        :: who == POOL ->
+            assert(over);                    /* threads + 1 are always enough, but for those that are just ending */
+            who = NOBODY;
+            break
         od;
         break
     od
@@ -134,7 +139,13 @@ inline hand_on(condition, call) {
             :: calls != call -> atomic { BATON(leader) = false; idle[heir] = true; heir = NOBODY; lock = false }
             :: else ->
 #endif
-            atomic { leader = heir; occupy(); give(heir, LEAD); heir = NOBODY; lock = false }
+            atomic {
+                if
+                :: len(waiting) > 0 -> woken = true
+                :: else
+                fi;
+                leader = heir; occupy(); give(heir, LEAD); heir = NOBODY; lock = false
+            }
 #ifdef WRONG_PUT_BACK
             fi
 #endif
@@ -165,7 +176,9 @@ inline run_task() {
         assert(running <= THREADS)
     }
     if
+#ifndef SILENT
     :: hand_on(leader == me, calls)
+#endif
     :: true
     fi;
     (c != 0 || OTHERS_ANSWERED || over);
@@ -193,7 +206,8 @@ inline look_for_the_watch() {
 
 proctype Thread(byte me) {
     byte c = 0;
-    bit trial = 0;               /* it leads, and has a slot that is for who waits */
+    bit first = 0;               /* what it runs inline was the first in the queue */
+    bit catching = 0;            /* it runs those who wait, between two turns */
     byte n = 0;
     byte heir = NOBODY;
 
@@ -244,16 +258,22 @@ next:
         !lock ->
         if
         :: len(waiting) > 0 && !wanted -> waiting?c; goto work
-        :: else ->
-            busy--;
-            if
-            :: wanted -> wanted = false
-            :: else
-            fi;
-            if
-            :: over -> alive[me] = false; goto end_not_hired
-            :: else -> idle[me] = true; goto waiting_for_a_job
-            fi
+        :: len(waiting) == 0 || wanted
+#ifdef TRUSTS
+        :: len(waiting) > 0 && !wanted && !over     /* nobody doubts the first: it is the leader's */
+#endif
+        fi;
+        busy--;
+        wanted = false;
+#ifndef WRONG_NO_WAKING
+        if
+        :: len(waiting) > 0 -> woken = true
+        :: else
+        fi;
+#endif
+        if
+        :: over -> alive[me] = false; goto end_not_hired
+        :: else -> idle[me] = true; goto waiting_for_a_job
         fi
     };
 
@@ -310,11 +330,11 @@ run_phase:
         /* call(): the predictor says the one or the other */
         if
         :: true -> goto to_a_worker
-        :: busy < THREADS && c < TRUSTED
+        :: busy < THREADS && c < TRUSTED && len(waiting) == 0
         fi;
 inline_call:
         atomic {
-            assert(len(waiting) == 0 || trial);       /* it overtakes nobody */
+            assert(len(waiting) == 0 || first);       /* it overtakes nobody */
             do
             :: n < CONNECTIONS -> assert(!debt[n]); n++
             :: else -> break
@@ -336,19 +356,14 @@ inline_call:
 #ifdef WRONG_LEAD_ON
             leading++
 #else
-            trial = false;
+            first = false;
+            catching = false;
             goto turned
 #endif
         fi;
         goto called;
 #ifdef TRIALS
 await_slot:
-#ifdef WRONG_ASK_BEFORE_THE_LOCK
-        if
-        :: !wanted -> goto called
-        :: else
-        fi;
-#endif
         /* It waits for a little while, which may be over at any moment. */
         atomic {
             !lock ->
@@ -357,7 +372,7 @@ await_slot:
             :: wanted -> wanted = false; goto called
 #endif
             :: len(waiting) == 0 -> wanted = false; goto called
-            :: else -> wanted = false; waiting?c; trial = true; goto inline_call
+            :: else -> wanted = false; waiting?c; first = true; goto inline_call
             fi
         };
 #endif
@@ -365,46 +380,55 @@ to_a_worker:
         atomic {
             !lock ->
             if
-            :: busy == THREADS ->
-                waiting!c;
-                c = 0;
-#ifdef TRIALS
+            :: catching
+            :: !catching -> waiting!c
+            fi;
+            c = 0;
+            do
+            :: len(waiting) > 0 && busy < THREADS ->
+                waiting?c;
+                first = true;
                 if
-                :: true
-                :: wanted = true; goto await_slot
-                fi
+#ifdef TRUSTS
+                :: goto inline_call
 #endif
-            :: busy < THREADS ->
-                spare(heir);
-                if
-                :: heir == NOBODY -> goto inline_call
-                :: else -> occupy(); give(heir, c); heir = NOBODY; c = 0
+                :: spare(heir);
+                    if
+                    :: heir == NOBODY -> goto inline_call
+                    :: else -> first = false; occupy(); give(heir, c); heir = NOBODY; c = 0
+                    fi
                 fi
+            :: else -> break
+            od;
+#ifdef TRIALS
+            if
+            :: true
+            :: len(waiting) > 0 -> wanted = true; goto await_slot
             fi
+#endif
         };
 called:
-        /* The slot of a trial is for who waits. */
+        first = false;
         if
-        :: !trial
-#ifdef WRONG_KEEP_THE_SLOT
-        :: trial -> trial = false
-#else
-        :: atomic {
-            trial && !lock ->
-            if
-            :: len(waiting) > 0 && busy < THREADS -> waiting?c
-            :: else -> trial = false; goto tried
-            fi
-            };
-            if
-            :: true -> goto to_a_worker
-            :: true -> goto inline_call
-            fi
-#endif
-        fi;
-tried:
-        skip
+        :: catching -> goto catch_up
+        :: else
+        fi
     od;
+
+catch_up:
+    catching = false;
+#if defined(TRIALS) || defined(TRUSTS)
+    if
+    :: len(waiting) > 0 && busy < THREADS -> catching = true; goto to_a_worker
+    :: true                                         /* nobody is left, or the time is over */
+    fi;
+#ifndef WRONG_SLEEP_WHILE_SOME_WAIT
+    if
+    :: len(waiting) > 0 && busy < THREADS -> woken = true
+    :: else
+    fi;
+#endif
+#endif
     if
     :: len(unsent) > 0 || len(ready) > 0 -> goto turn
     :: else
@@ -457,10 +481,24 @@ turned:
         :: leader != me -> goto next
 #endif
         :: else -> leading--
+        fi;
+        if
+#ifndef WRONG_LEAVE_WHO_WAITS
+        :: len(waiting) > 0 && busy < THREADS -> occupy(); first = true
+#endif
+        :: else
         fi
     };
     stop();
-    atomic { alive[me] = false; goto end_not_hired }
+    atomic {
+        if
+        :: first -> first = false; goto next
+        :: else
+        fi;
+        assert(len(waiting) == 0 || busy > 0);      /* somebody is left to run those who wait */
+        alive[me] = false;
+        goto end_not_hired
+    }
 }
 
 proctype Watch() {
