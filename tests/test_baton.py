@@ -1208,21 +1208,21 @@ def perform_all(rehearsal: Rehearsal, differences: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "rehearsal",
+    ("rehearsal", "differences"),
     [
-        a_slow_call_among_quick_ones,
-        two_slow_calls_and_a_queue,
-        tasks_that_say_so,
-        workers_that_rest_at_once,
-        threads_that_cannot_be_had,
-        a_trial_with_every_slot_taken,
-        a_trial_that_blocks_with_every_slot_taken,
-        a_trial_with_every_slot_taken_without_threads_to_be_had,
+        (a_slow_call_among_quick_ones, 2),
+        (two_slow_calls_and_a_queue, 2),
+        (tasks_that_say_so, 2),
+        (workers_that_rest_at_once, 2),
+        (threads_that_cannot_be_had, 2),
+        (a_trial_with_every_slot_taken, 2),
+        (a_trial_that_blocks_with_every_slot_taken, 1),  # with 2, in 27 s
+        (a_trial_with_every_slot_taken_without_threads_to_be_had, 1),
     ],
 )
-def test_every_order_near_the_usual_one_keeps_the_guarantees(rehearsal: Rehearsal) -> None:
+def test_every_order_near_the_usual_one_keeps_the_guarantees(rehearsal: Rehearsal, differences: int) -> None:
     """One leader at a time, no task twice or never, no answer left lying, never too many at once, all end."""
-    assert perform_all(rehearsal, differences=2) > 1000
+    assert perform_all(rehearsal, differences) > 50**differences / 3
 
 
 class OneLockForAll(StagedBaton):
