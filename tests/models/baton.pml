@@ -124,7 +124,11 @@ inline hand_on(condition, call) {
 #ifndef WRONG_HIRE_FIRST
         :: BATON(leader) -> heir = NOBODY
 #endif
-        :: else -> spare(heir)
+        :: else ->
+            spare(heir);
+#ifndef HIRING_FAILS
+            assert(heir != NOBODY)
+#endif
         fi;
     }
     if
