@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
 
@@ -13,7 +14,19 @@ from wsgiserver.settings import Settings
 from wsgiserver.states import State
 
 NOW = 1000.0
+# RFC 9110 section 15; before 3.13, Python has the names of RFC 7231.
+RENAMED = {413: "Content Too Large", 414: "URI Too Long"}
 ENDED = (State.LINGERING, State.CLOSED)
+
+
+def phrase(status: int) -> str:
+    """Give the reason phrase that RFC 9110 has for a status."""
+    return RENAMED.get(status, HTTPStatus(status).phrase)
+
+
+def nothing_more(size: int) -> bytes:
+    """Receive nothing: what the client sends is given to the connection."""
+    raise BlockingIOError
 
 
 class Wire:
@@ -24,7 +37,7 @@ class Wire:
         self.peer = "192.0.2.1:4711"
         self.peer_host = "192.0.2.1"
         self.peer_port = "4711"
-        self.recv: Callable[[int], bytes] = bytes
+        self.recv: Callable[[int], bytes] = nothing_more
         self.send: Callable[..., int] = self._take
         self.more = 0
         self.sendmsg: Callable[[Any], int] | None = None

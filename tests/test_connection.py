@@ -27,8 +27,7 @@ from memory import (
 
 from wsgiserver.connection import LINGER_SIZE, LINGER_TIME
 from wsgiserver.exchange import Environ, Exchange
-from wsgiserver.messages import BadRequest
-from wsgiserver.pages import SHOWN
+from wsgiserver.messages import SHOWN, BadRequest
 from wsgiserver.states import State, Watch
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -1644,12 +1643,15 @@ def test_of_a_line_that_cannot_be_read_observers_see_what_looks_like_method_and_
     assert (exchange.request.method, exchange.request.target) == (method, target)
 
 
-@pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", b"nonsense\r\n", b"GET / HTTP/9.1\n"])
-def test_a_line_that_cannot_be_read_is_not_taken_for_the_one_before(bad: bytes) -> None:
+@pytest.mark.parametrize(
+    ("bad", "target"), [(b"nonsense\r\n\r\n", "-"), (b"nonsense\r\n", "-"), (b"GET / HTTP/1.1\n", "/")]
+)
+def test_a_line_that_cannot_be_read_is_not_taken_for_the_one_before(bad: bytes, target: str) -> None:
     client = Client(hello)
     client.send(GET)
     client.send(GET)
     client.send(bad)
+    assert [exchange.request.target for exchange in client.exchanges] == ["/", "/", target]
     assert [exchange.status[:3] for exchange in client.exchanges] == ["200", "200", "400"]
     assert client.exchanges[-1].request not in [exchange.request for exchange in client.exchanges[:2]]
 

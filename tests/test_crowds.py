@@ -1,19 +1,17 @@
 """The crowd: who is taken for one that computes beside the leader, and until when."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 
 from wsgiserver.crowds import LASTS, SPAN, Crowd
 
-Seconds = float
 
-
-def looks(crowd: Crowd, shares: Iterable[list[float]], since: Seconds = 0.0, apart: Seconds = SPAN) -> list[bool]:
+def looks(crowd: Crowd, shares: Iterable[list[float]], apart: float = SPAN) -> list[bool]:
     """Look again and again, where the threads have these shares of the time in between; tell what is seen each time."""
     seen = []
     computed = dict.fromkeys(range(100), 0.0)
-    now = since
+    now = 0.0
     crowd.look(now, dict(computed))
     for share in shares:
         now += apart
@@ -73,8 +71,7 @@ def test_who_has_led_or_was_not_there_at_the_last_look_is_left_for_the_next() ->
 def test_a_look_is_due_after_its_span() -> None:
     crowd = Crowd()
     crowd.look(1.0, {})
-    due: Callable[[float], bool] = lambda after: crowd.is_due(1.0 + after)  # noqa: E731
-    assert [due(0.0), due(SPAN / 2), due(1.01 * SPAN)] == [False, False, True]
+    assert [crowd.is_due(1.0 + after) for after in (0.0, SPAN / 2, 1.01 * SPAN)] == [False, False, True]
 
 
 def test_nobody_is_a_crowd_where_the_system_tells_no_times() -> None:

@@ -536,13 +536,19 @@ def test_a_client_that_pipelines_and_never_reads_is_not_read_on_and_on(house: An
 # Who gets in
 
 
-def test_at_the_limit_the_longest_idle_connection_makes_room(house: Any, join: Any) -> None:
-    made = house(limit_connections=2)
+def full_and_idle(house: Any, join: Any) -> tuple[House, Any, Any]:
+    """Give a house with as many connections as there may be, two, both idle, and the first for the longer time."""
+    made: House = house(limit_connections=2)
     first, second = join(made, GET), join(made)
     made.turn_until(lambda: len(made.exchanges) == 1)
     made.poller.now += 1
     second.send(GET)
     made.turn_until(lambda: len(made.exchanges) == 2)
+    return made, first, second
+
+
+def test_at_the_limit_the_longest_idle_connection_makes_room(house: Any, join: Any) -> None:
+    made, first, second = full_and_idle(house, join)
     made.poller.now += 1
     first.send(GET)
     made.turn_until(lambda: len(made.exchanges) == 3)
@@ -553,12 +559,7 @@ def test_at_the_limit_the_longest_idle_connection_makes_room(house: Any, join: A
 
 def test_at_the_limit_who_has_asked_already_makes_no_room(house: Any, join: Any) -> None:
     """The poller tells of so many at a time, and of this one perhaps in the next turn only."""
-    made = house(limit_connections=2)
-    first, second = join(made, GET), join(made)
-    made.turn_until(lambda: len(made.exchanges) == 1)
-    made.poller.now += 1
-    second.send(GET)
-    made.turn_until(lambda: len(made.exchanges) == 2)
+    made, first, second = full_and_idle(house, join)
     first.send(GET)
     third = join(made, GET)
     poll = made.poller.poller.poll

@@ -1,18 +1,15 @@
 """Error pages: applications that say what went wrong, point at the byte, and keep secrets."""
 
-from http import HTTPStatus
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from talking import phrase
 
 from wsgiserver.exchange import Application, Environ
-from wsgiserver.messages import BadRequest
-from wsgiserver.pages import SHOWN, failure, page, point_at, refusal
-
-# RFC 9110 section 15; before 3.13, Python has those of RFC 7231.
-NAMES = {413: "Content Too Large", 414: "URI Too Long"}
+from wsgiserver.messages import SHOWN, BadRequest
+from wsgiserver.pages import failure, page, point_at, refusal
 
 
 def call(application: Application) -> tuple[str, dict[str, str], str]:
@@ -33,7 +30,7 @@ def call(application: Application) -> tuple[str, dict[str, str], str]:
 @pytest.mark.parametrize("status", [400, 408, 413, 414, 417, 431, 500, 501, 505])
 def test_a_page_is_a_wsgi_application_that_answers_in_plain_text(status: int) -> None:
     line, headers, text = call(page(status, "caf\xe9"))
-    assert line == f"{status} {NAMES.get(status, HTTPStatus(status).phrase)}"
+    assert line == f"{status} {phrase(status)}"
     assert headers == {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "5"}
     assert text == "caf\xe9"
 
@@ -84,7 +81,7 @@ def test_a_refusal_without_a_line_shows_none() -> None:
 @pytest.mark.parametrize("status", [400, 413, 501])
 def test_a_terse_refusal_is_the_status_and_its_reason(status: int) -> None:
     line, _, text = call(refusal(BadRequest(status, "a reason", "a section", b"a line", 1), terse=True))
-    assert line == f"{status} {NAMES.get(status, HTTPStatus(status).phrase)}"
+    assert line == f"{status} {phrase(status)}"
     assert text == f"{line}\n"
 
 

@@ -275,8 +275,8 @@ class Loop:
         if descriptor not in self._listeners:
             return  # a connection that was closed earlier in this turn
         listener, base = self._listeners[descriptor]
+        limit = self.site.settings.limit_connections
         for _ in range(COHORT):
-            limit = self.site.settings.limit_connections
             idle = self._longest_idle() if len(self.connections) >= limit else None
             if idle is None and len(self.connections) >= limit:
                 self._accept(False)

@@ -129,7 +129,7 @@ class Request:
         return f"<Request {self.method} {self.target} HTTP/1.{self.minor}>"
 
 
-# So much of a request line that could not be read is kept.
+# Of a line that could not be read so many octets at most are kept for logs, and shown on pages.
 SHOWN: Final = 200
 
 

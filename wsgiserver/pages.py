@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wsgiserver.exchange import Application, Environ
 from wsgiserver.grammar import BARE_BREAK, NO_TOKEN
-from wsgiserver.messages import BadRequest
+from wsgiserver.messages import SHOWN, BadRequest
 
 # What the server itself answers with (RFC 9110 section 15, RFC 6585). Not taken from ``http``, which could not be
 # imported for a bad request that comes when there are no descriptors left.
@@ -24,8 +24,6 @@ PHRASES: Final = {
     501: "Not Implemented",
     505: "HTTP Version Not Supported",
 }
-# Of an offending line at most so many octets are shown.
-SHOWN: Final = 200
 # Fields whose values are never shown, not even to the one who sent them: pages end up in logs and screenshots.
 SECRET: Final = (b"authorization", b"cookie", b"proxy-authorization")
 
