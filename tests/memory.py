@@ -15,7 +15,7 @@ from typing import Any
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Application, Environ, Exchange, Site
+from wsgiserver.exchange import Application, Environ, Exchange, Observer, Site
 from wsgiserver.settings import Settings
 from wsgiserver.states import State, Watch
 
@@ -147,7 +147,7 @@ class Client:
         application: Application,
         *,
         stream: MemoryStream | None = None,
-        observers: Sequence[Callable[[Exchange], object]] = (),
+        observers: Sequence[Observer] = (),
         multithread: bool = True,
         **settings: Any,
     ) -> None:
@@ -274,6 +274,7 @@ class Client:
                 self.stream.reset()
             else:
                 self.stream.close()
+        self.site.show_finished()
 
 
 # -- Requests, responses, applications ---------------------------------------------------------------------------------

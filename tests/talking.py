@@ -120,11 +120,13 @@ class Talk:
             if self._handed_in:
                 self._handed_in = False
                 more = connection.flush(NOW)
+        connection.site.show_finished()
         return self
 
     def leave(self) -> "Talk":
         """Let the client close its sending side."""
         self._connection.receive(b"")
+        self._connection.site.show_finished()
         return self
 
     @property

@@ -6,7 +6,7 @@ contract. The clock moves only when a test says so.
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -1548,7 +1548,19 @@ def test_an_observer_that_fails_disturbs_neither_the_client_nor_the_other_observ
     assert client.send(GET) == HELLO
     assert client.send(GET) == HELLO
     assert len(seen) == 2
-    assert "a broken observer" in client.log
+    assert client.log.count("RuntimeError: a broken observer\n") == 2
+
+
+def test_an_observer_of_turns_that_fails_disturbs_nobody() -> None:
+    class Failing:
+        def observe_turn(self, exchanges: Sequence[Exchange]) -> None:
+            raise RuntimeError("a broken observer of turns")
+
+    seen: list[Exchange] = []
+    client = Client(hello, observers=[Failing(), seen.append])
+    assert client.send(GET) == HELLO
+    assert len(seen) == 1
+    assert "a broken observer of turns" in client.log
 
 
 def test_the_observer_reads_what_the_application_said() -> None:

@@ -210,19 +210,22 @@ def test_no_client_can_forge_a_line(target: str, agent: str) -> None:
 # --- collecting ---------------------------------------------------------------------------------------------
 
 
-def test_lines_are_collected_and_written_at_once() -> None:
+def test_the_lines_of_a_turn_are_written_at_once() -> None:
     written: list[str] = []
     log = AccessLog(written.append, colour=False)
     first, second = finished(request(target="/1")), finished(request(target="/2"))
-    log(first)
-    log(second)
-    assert written == []
-    log.flush()
-    log.flush()
+    log.observe_turn([first, second])
     assert written == [combined_line(first) + combined_line(second)]
-    log(first)
-    log.flush()
+    log.observe_turn([first])
     assert written[1:] == [combined_line(first)]
+
+
+def test_each_line_tells_its_own_client_and_status_however_many_there_are() -> None:
+    for number in range(1000):
+        exchange = finished(peer=f"10.0.{number // 250}.{number % 250}:5000", status=f"{200 + number % 400} Some")
+        line = combined_line(exchange)
+        assert line.startswith(f"10.0.{number // 250}.{number % 250} - - [")
+        assert f'" {200 + number % 400} ' in line
 
 
 def test_people_are_told_why_a_request_was_refused() -> None:
@@ -240,8 +243,7 @@ def test_people_are_told_that_a_response_was_cut() -> None:
 def test_in_colour_the_lines_are_those_for_a_terminal() -> None:
     written: list[str] = []
     log = AccessLog(written.append, colour=True)
-    log(finished())
-    log.flush()
+    log.observe_turn([finished()])
     assert written == [terminal_line(finished())]
 
 
@@ -255,8 +257,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_stops_nothing(
 
     log = AccessLog(write, colour=False)
     for _ in range(3):
-        log(finished())
-        log.flush()
+        log.observe_turn([finished()])
     (record,) = caplog.records
     assert record.name == "wsgiserver"
     assert record.levelname == "WARNING"
@@ -267,8 +268,7 @@ def test_a_log_goes_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     with file.open("a", encoding="ascii") as opened:
         log = AccessLog(opened.write, colour=False)
-        log(finished())
-        log.flush()
+        log.observe_turn([finished()])
     assert file.read_text() == combined_line(finished())
 
 
@@ -378,8 +378,7 @@ def fail(text: str) -> None:
 
 def write_to_a_log_that_fails() -> None:
     log = AccessLog(fail, colour=False)
-    log._lines.append("line\n")
-    log.flush()
+    log.observe_turn([])
 
 
 def test_the_first_message_sets_up_what_was_to_be_set_up_when_needed(own: logging.Logger) -> None:

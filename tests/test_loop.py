@@ -442,6 +442,35 @@ def test_a_new_leader_writes_first_and_goes_on_with_the_rest(recorded: Any, log:
     assert log == ["read"] * 3 + ["run", "write"] + ["run"] * 2 + ["write"] * 2
 
 
+def test_what_has_finished_is_shown_before_the_loop_waits_for_more(recorded: Any) -> None:
+    """Also of a call in which the loop was lost: observers do not wait for the next client."""
+    made = recorded()
+    taken: list[Connection] = []
+    made.call = lambda connection: taken.append(connection)  # type: ignore[assignment, return-value]
+    assert made.loop.turn() is False
+    made.call = run_inline
+    taken[0].run()
+    poll, shown = made.poller.poll, []
+
+    def look(timeout: float | None, most: int) -> Sequence[tuple[int, int]]:
+        shown.append(len(made.exchanges))
+        return poll(timeout, most)
+
+    made.poller.poll = look
+    made.turn(2)
+    assert shown == [1, 3]
+
+
+def test_what_was_abandoned_is_shown_before_the_loop_waits_for_more(house: Any, join: Any) -> None:
+    made = house()
+    client = join(made).send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhal")
+    made.turn_until(lambda: made.states == ["BODY"])
+    client.close()
+    made.turn_until(lambda: not made.loop.connections)
+    made.turn()
+    assert [(exchange.complete, exchange.body_received) for exchange in made.exchanges] == [(False, 3)]
+
+
 def test_a_turn_takes_no_more_than_a_cohort_and_forgets_nobody(house: Any, join: Any, log: list[str]) -> None:
     made = house(listener=lambda address: Recorded(log, address))
     clients = [join(made) for _ in range(COHORT + 4)]
@@ -452,14 +481,6 @@ def test_a_turn_takes_no_more_than_a_cohort_and_forgets_nobody(house: Any, join:
     assert log == ["read"] * COHORT + ["write"] * COHORT
     made.turn_until(lambda: len(made.exchanges) == len(clients))
     assert [client.response().content for client in clients] == [b"hello"] * len(clients)
-
-
-def test_something_can_be_done_after_each_turn(house: Any) -> None:
-    made = house()
-    turns = []
-    made.loop.after_turn = lambda: turns.append(1)
-    made.turn(5)
-    assert len(turns) == 5
 
 
 # Beside threads that compute
@@ -719,19 +740,22 @@ def test_without_descriptors_a_connection_that_ends_makes_room(house: Any, join:
 HOG = """
 import resource, sys
 from wsgiserver import Server
+from wsgiserver.loop import Loop
 
-class Turns:
-    count = 0
-    def __call__(self, exchange): pass
-    def flush(self): self.count += 1
+turn, turns = Loop.turn, 0
+
+def count(loop):
+    global turns
+    turns += 1
+    return turn(loop)
 
 def app(environ, start_response):
     start_response("200 OK", [])
-    return [b"%d" % turns.count]
+    return [b"%d" % turns]
 
-turns = Turns()
+Loop.turn = count
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-with Server(app, bind=f"unix:{sys.argv[1]}", observers=[turns], timeout_head=3600):
+with Server(app, bind=f"unix:{sys.argv[1]}", timeout_head=3600):
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -812,7 +836,7 @@ def test_a_body_has_time_between_two_pieces_and_not_as_a_whole(house: Any, join:
 def test_an_idle_connection_is_closed_when_its_time_is_over(house: Any, join: Any) -> None:
     made = house(timeout_keep_alive=15)
     client = join(made, GET)
-    made.turn_until(lambda: made.exchanges)
+    made.turn_until(lambda: made.states == ["IDLE"])
     start = made.poller.now
     made.turn_until(lambda: not made.loop.connections)
     assert 15 <= since(made, start) < 18
@@ -831,7 +855,7 @@ def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: 
     start = made.poller.now
     made.turn_until(lambda: not made.loop.connections)
     assert 20 <= since(made, start) < 23
-    (exchange,) = made.exchanges
+    (exchange,) = made.turn().exchanges
     assert not exchange.complete
     assert isinstance(exchange.error, TimeoutError)
 

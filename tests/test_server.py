@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -293,27 +293,24 @@ def test_serve_writes_the_access_log_to_standard_output(connect: Any, capsys: py
     assert '"GET /there HTTP/1.1" 200 5' in capsys.readouterr().out
 
 
-def test_observers_see_each_exchange_and_are_flushed(connect: Any) -> None:
-    class Observer:
+def test_observers_see_each_exchange_or_at_once_those_of_a_turn(connect: Any) -> None:
+    class OfTurns:
         def __init__(self) -> None:
-            self.seen: list[Exchange] = []
-            self.flushed: list[int] = []
+            self.turns: list[list[Exchange]] = []
 
-        def __call__(self, exchange: Exchange) -> None:
-            self.seen.append(exchange)
+        def observe_turn(self, exchanges: Sequence[Exchange]) -> None:
+            self.turns.append([*exchanges])
 
-        def flush(self) -> None:
-            self.flushed.append(len(self.seen))
-
-    observer = Observer()
-    with Server(echo, bind="127.0.0.1:0", observers=[observer]) as server:
+    seen: list[Exchange] = []
+    observer = OfTurns()
+    with Server(echo, bind="127.0.0.1:0", observers=[observer, seen.append]) as server:
         client = connect(server)
         client.get("/one")
         client.send(b"POST /two HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc").response()
         peer = "{}:{}".format(*client.socket.getsockname())
-    told = [(e.request.path, e.status, e.body_received, e.body_sent, e.complete, e.peer) for e in observer.seen]
+    told = [(e.request.path, e.status, e.body_received, e.body_sent, e.complete, e.peer) for e in seen]
     assert told == [("/one", "200 OK", 0, 0, True, peer), ("/two", "200 OK", 3, 3, True, peer)]
-    assert observer.flushed[-1] == 2
+    assert observer.turns == [[exchange] for exchange in seen]
 
 
 # Stopping

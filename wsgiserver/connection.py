@@ -372,7 +372,7 @@ class Connection:
             return False
         else:
             if self.site.observers:
-                self._observe(exchange, now, complete=not self._cut)
+                self._observe(exchange, now, not self._cut)
             self.exchange = None
             if self._cut:
                 self.state = CLOSED
@@ -429,14 +429,10 @@ class Connection:
         self.abandon(now)
         self.close()
 
-    def _observe(self, exchange: Exchange, now: float, *, complete: bool) -> None:
+    def _observe(self, exchange: Exchange, now: float, complete: bool) -> None:
         exchange.ended = now
         exchange.complete = complete
-        for observe in self.site.observers:
-            try:
-                observe(exchange)
-            except BaseException as error:  # whatever it raises, the loop goes on
-                self.site.report(f"an observer, a {type(observe).__name__}, failed", error)
+        self.site.finished.append(exchange)
 
     # -- time: the loop's leader -----------------------------------------------------------------------------------
 
@@ -473,7 +469,8 @@ class Connection:
         exchange = self.exchange
         if exchange is not None:
             exchange.keep_alive = False
-            self._observe(exchange, now, complete=False)
+            if self.site.observers:
+                self._observe(exchange, now, False)
             self.exchange = None
 
     def rest(self) -> None:

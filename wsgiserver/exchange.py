@@ -11,7 +11,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from wsgiserver.http11 import RecentHeads
 from wsgiserver.messages import BadResponse, Request
@@ -71,6 +71,13 @@ def _nothing() -> None:
     """Stand for a call that nobody needs."""
 
 
+@runtime_checkable
+class TurnObserver(Protocol):
+    """An observer that is shown all that has finished in a turn of the loop at once, which takes less time."""
+
+    def observe_turn(self, exchanges: Sequence["Exchange"], /) -> object: ...  # noqa: D102
+
+
 class Site:
     """What all exchanges of one server share. Made by the server; read by any thread.
 
@@ -82,14 +89,20 @@ class Site:
         application: Application,
         settings: Settings,
         errors: Errors,
-        observers: Sequence[Callable[["Exchange"], object]] = (),
+        observers: "Sequence[Observer]" = (),
         multithread: bool = False,
     ) -> None:
         self.application = application
         self.settings = settings
         # wsgi.errors, and where the server writes what applications did wrong.
         self.errors = errors
-        self.observers = tuple(observers)
+        # What is called of each observer, and whether with all that has finished in a turn or with one exchange.
+        self.observers: tuple[tuple[Callable[[Any], object], bool], ...] = tuple(
+            (observer.observe_turn, True) if isinstance(observer, TurnObserver) else (observer, False)
+            for observer in observers
+        )
+        # What has finished, as long as the observers were not shown it; the loop's leader appends.
+        self.finished: list[Exchange] = []
         self.multithread = multithread
         # What wsgiserver.will_block calls: an application says so before it blocks.
         self.will_block: Callable[[], None] = _nothing
@@ -120,6 +133,19 @@ class Site:
         date = f"Date: {name} {hour:02}:{minute:02}:{second:02} GMT\r\n".encode()
         server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
         self.stamps = (date + server + b"\r\n", server + b"\r\n", date + b"\r\n", b"\r\n")
+
+    def show_finished(self) -> None:
+        """Show the observers what has finished since the last time; for the loop's leader. Never raises."""
+        if not self.finished:
+            return
+        finished, self.finished = self.finished, []
+        for observe, whole_turn in self.observers:
+            shown: Any
+            for shown in [finished] if whole_turn else finished:
+                try:
+                    observe(shown)
+                except BaseException as error:  # whatever it raises, the loop goes on
+                    self.report(f"an observer, a {type(observe).__name__}, failed", error)
 
     def report(self, message: str, error: BaseException | None = None) -> None:
         """Write one message about an application, and a traceback where there is one, to ``errors``. Never raises."""
@@ -467,3 +493,6 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self.progress.name}>"
+
+
+Observer = Callable[[Exchange], object] | TurnObserver

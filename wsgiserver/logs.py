@@ -20,29 +20,21 @@ if TYPE_CHECKING:
 
 
 class AccessLog:
-    """An observer that writes one line for each exchange.
+    """An observer that writes one line for each exchange, and the lines of a turn of the loop at once.
 
-    The lines are collected, and handed to ``write`` as one ``str`` at each ``flush``, which the loop calls
-    once a turn. For people they are made for the eyes of a developer, in colour or plain (``terminal_line``,
-    ``plain_line``), else for programs (``combined_line``).
+    ``write`` is given them as one ``str``. For people they are made for the eyes of a developer, in colour or plain
+    (``terminal_line``, ``plain_line``), else for programs (``combined_line``).
     """
 
     def __init__(self, write: Callable[[str], object], colour: bool, people: bool = False) -> None:
         self._write = write
         self._line = terminal_line if colour else plain_line if people else combined_line
-        self._lines: list[str] = []
         self._told = False
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Make the line of a finished exchange."""
-        self._lines.append(self._line(exchange))
-
-    def flush(self) -> None:
-        """Write what was collected; a log that cannot be written stops no server, and is reported once."""
-        if not self._lines:
-            return
-        text = "".join(self._lines)
-        self._lines.clear()
+    def observe_turn(self, exchanges: Iterable[Exchange]) -> None:
+        """Write the lines of these exchanges; a log that cannot be written stops no server, and is reported once."""
+        line = self._line
+        text = "".join([line(exchange) for exchange in exchanges])
         try:
             self._write(text)
         except (OSError, ValueError) as error:  # ValueError: the file was closed
@@ -65,20 +57,23 @@ def combined_line(exchange: Exchange) -> str:
     epoch, begin, end, stamp = _this_second
     if not begin <= exchange.started < end or exchange.site.epoch != epoch:
         stamp = _stamp_anew(exchange)
-    return (
-        f"{_host(exchange.peer)} - - {stamp} {asked} {exchange.status[:3] or '-'} {exchange.body_sent or '-'} {who}\n"
-    )
+    host = _hosts.get(exchange.peer) or _host(exchange.peer)
+    code = _codes.get(exchange.status) or _code(exchange.status)
+    return f"{host}{stamp}{asked}{code}{exchange.body_sent or '-'}{who}"
 
 
 def _tell(request: Request) -> tuple[str, str]:
-    """Format what a line says of a request's head, which the next with the same head need not do again."""
+    """Format what a line says of a request's head before and behind the status; one with the same head says the same.
+
+    The spaces are in them: of half as many pieces, a line is made in two thirds of the time.
+    """
     if isinstance(request, Unreadable):
         line = escape(request.line)
     else:
         line = f"{request.method} {escape(request.target)} HTTP/1.{request.minor}"
     variables = request.fields.variables
     referer, agent = variables.get("HTTP_REFERER") or "-", variables.get("HTTP_USER_AGENT") or "-"
-    return f'"{line}"', f'"{escape(referer)}" "{escape(agent)}"'
+    return f' "{line}" ', f' "{escape(referer)}" "{escape(agent)}"\n'
 
 
 def plain_line(exchange: Exchange) -> str:
@@ -133,9 +128,26 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
-@lru_cache(maxsize=256)
+# What a line says of peers and of statuses that came lately. lru_cache takes four times as long to tell it, and to cut
+# the code out of a status twice as long: together that would be 0.6 µs of 3.
+_hosts: dict[str, str] = {}
+_codes: dict[str, str] = {}
+
+
 def _host(peer: str) -> str:
-    return "-" if peer == "unix:" else peer.rpartition(":")[0].strip("[]")
+    host = "-" if peer == "unix:" else peer.rpartition(":")[0].strip("[]")
+    return _note(_hosts, peer, f"{host} - - ")
+
+
+def _code(status: str) -> str:
+    return _note(_codes, status, f"{status[:3] or '-'} ")
+
+
+def _note(known: dict[str, str], text: str, told: str) -> str:
+    if len(known) >= 256:
+        known.clear()
+    known[text] = told
+    return told
 
 
 # The epoch of the site, the seconds of the monotonic clock that are within the second of the last line, and its stamp:

@@ -67,8 +67,6 @@ class Loop:
         # Other threads compute: receive and send without giving them the GIL, see ``crowd``.
         self.crowded = False
         self._held: HeldCalls | None = None
-        # Called once a turn, after the writing: the access log lets its lines leave then.
-        self.after_turn: Callable[[], object] | None = None
         self._listeners: dict[int, tuple[Listener, Environ]] = {
             listener.fileno(): (listener, base_environ(site, listener.name, listener.port)) for listener in listeners
         }
@@ -129,13 +127,12 @@ class Loop:
         """Poll, read all, run all, write all; False when this thread leads no longer, or the loop is over."""
         if self._unsent:
             self._write()
+        self.site.show_finished()
         self._read()
         if not self._run():
             return False
         if self._unsent:
             self._write()
-        if self.after_turn is not None:
-            self.after_turn()
         if self._now >= self._next_sweep:
             self._sweep()
         if self._stop_at is not None:
@@ -407,11 +404,13 @@ class Loop:
 
     def _dispose(self) -> None:
         """Close what is handed in when nobody leads any more, on the thread that hands it in."""
-        with self._disposing, suppress(IndexError):
-            while True:
-                connection = self._unsent.popleft()
-                if connection.state is CLOSED:
-                    continue  # its application has outlasted even the loop
-                connection.abandon(self._clock())
-                connection.close()
-                connection.stream.reset()
+        with self._disposing:
+            with suppress(IndexError):
+                while True:
+                    connection = self._unsent.popleft()
+                    if connection.state is CLOSED:
+                        continue  # its application has outlasted even the loop
+                    connection.abandon(self._clock())
+                    connection.close()
+                    connection.stream.reset()
+            self.site.show_finished()

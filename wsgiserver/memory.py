@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from wsgiserver.connection import Connection
-from wsgiserver.exchange import Application, Environ, Errors, Exchange, Site
+from wsgiserver.exchange import Application, Environ, Errors, Observer, Site
 from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
 from wsgiserver.states import State, Watch
@@ -105,7 +105,7 @@ class WatchedSite(Site):
         application: Application,
         settings: Settings,
         errors: Errors,
-        observers: Sequence[Callable[[Exchange], object]] = (),
+        observers: Sequence[Observer] = (),
         *,
         on_error: Callable[[BaseException], bool],
         multithread: bool = False,
@@ -140,6 +140,7 @@ class Line:
         """Let the server do all that it can do now."""
         while self._step():
             pass
+        self.connection.site.show_finished()
         if self.closed:
             self.stream.end = "reset" if self.connection.abrupt else "closed"
 

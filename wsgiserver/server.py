@@ -16,7 +16,7 @@ from typing import Any
 
 from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
-from wsgiserver.exchange import Application, Exchange, Site
+from wsgiserver.exchange import Application, Observer, Site
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
 from wsgiserver.loop import Loop
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
@@ -38,15 +38,13 @@ SETTLED = 0.1
 # second; with twice as many, a loop that never rests leaves next to nothing for the thread that computes.
 CROWDED_INTERVAL = 0.0004
 
-Observer = Callable[[Exchange], object]
-
 
 class Server:
     """Serves a WSGI application in the background, from ``start`` to ``stop`` or inside a ``with`` block.
 
     ``settings`` are those of the command; keyword arguments stand for single ones: ``Server(app, bind="127.0.0.1:0")``.
-    ``observers`` are called with each finished ``Exchange``, on one thread at a time; one that has a ``flush`` method
-    has it called at the end of each turn of the loop.
+    ``observers`` are called with each finished ``Exchange``, on one thread at a time; one that has a method
+    ``observe_turn`` has that called instead, with a list of those that finished in a turn of the loop.
 
     It listens when ``start`` returns. Raises ``BadSetting``, ``AddressError`` or ``BindError``: one line for people.
     """
@@ -69,7 +67,6 @@ class Server:
 
             application = strict(application, report=Reporter(errors))
         self.site = Site(application, self.settings, errors, observers, multithread=self.settings.threads > 1)
-        self._flushes = [flush for observer in observers if (flush := getattr(observer, "flush", None)) is not None]
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
@@ -112,8 +109,6 @@ class Server:
             baton = Baton(self._turn, self.settings.threads, crowded=self._crowd, failed=self._fail, wake=self._wake)
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
-            if self._flushes:
-                self._loop.after_turn = self._flush
             self._baton = baton
             if not self._owns_process:
                 rehearse_failures()
@@ -164,13 +159,6 @@ class Server:
         if self._owns_process:
             sys.setswitchinterval(CROWDED_INTERVAL if crowded else self._switch_interval)
 
-    def _flush(self) -> None:
-        for flush in self._flushes:
-            try:
-                flush()
-            except BaseException as error:  # whatever it raises, the loop goes on
-                self.site.report(f"the flush of an observer, a {type(flush).__name__}, failed", error)
-
     @property
     def over(self) -> bool:
         """Whether the server has been asked to stop and has answered what was under way."""
@@ -210,7 +198,6 @@ class Server:
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
             baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME))
-            self._flush()
             self._end()  # with one thread, the loop cannot say so
             if late:
                 self.site.report(f"stopped before the end of {late}")

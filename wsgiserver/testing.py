@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from wsgiserver.addresses import Address
-from wsgiserver.exchange import Application, Environ, Exchange
+from wsgiserver.exchange import Application, Environ, Exchange, Observer
 from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
@@ -82,7 +82,7 @@ class LiveServer(Server):
         strict: bool = False,
         raise_errors: bool = True,
         settings: Settings | None = None,
-        observers: Sequence[Callable[[Exchange], object]] = (),
+        observers: Sequence[Observer] = (),
         **overrides: Any,
     ) -> None:
         chosen = overrides if settings is not None else {**LIVE, **overrides}
