@@ -114,6 +114,8 @@ class Site:
         self.recent = RecentHeads()
         # The server has closed everything; whoever still runs an exchange runs it for nobody.
         self.closed = False
+        # This is a child process that the application forked; the server is its parent's.
+        self.forked = False
         self.stamps = (b"", b"", b"", b"")
         self.tick(time.time())
 

@@ -61,4 +61,5 @@ def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
         file.write(body.getbuffer())
         body = file
     body.write(data)
+    body.flush()  # else a child process that the application forks meanwhile would write the rest once more
     return body

@@ -1,13 +1,17 @@
 """Takes an application, an environ and an ``Exchange``; calls the one with the other two as PEP 3333 says.
 
 Whatever the application does, ``run`` returns: the response has ended, ``close()`` was called once, and what went wrong
-stands in the error stream. The loop then lets the bytes leave.
+stands in the error stream. The loop then lets the bytes leave. Only in a child process that the application forked it
+does not, see ``end_child``.
 """
 
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import NoReturn
 
 from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange
@@ -114,6 +118,8 @@ def _is_made_up(status: os.stat_result) -> bool:
 
 def _fail(exchange: Exchange, error: BaseException) -> None:
     """Answer 500 where nothing has left yet, else cut the response; tell the developer in both cases."""
+    if exchange.site.forked:
+        end_child(exchange, error)
     exchange.report("the application failed", error)
     if exchange.begun:
         exchange.cut(error)
@@ -130,4 +136,25 @@ def _close(result: Iterable[bytes] | None, exchange: Exchange) -> None:
         if close is not None:
             close()
     except BaseException as error:
+        if exchange.site.forked:
+            end_child(exchange, error)
         exchange.report("close() of the response failed", error)
+
+
+def end_child(exchange: Exchange | None = None, error: BaseException | None = None) -> NoReturn:
+    """End this process, a child that the application forked: the application has returned in it, or raised ``error``.
+
+    SystemExit gives it its status, another error 1. The request is the parent's to answer, and so is every other.
+    """
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if error.code is not None and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
+    elif error is not None and exchange is not None:
+        status = 1
+        exchange.report("the application failed in a child process that it had forked", error)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status & 0xFF)

@@ -23,6 +23,7 @@ from typing import Final
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Environ, Site
+from wsgiserver.gateway import end_child
 from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
 from wsgiserver.sockets import Listener
 from wsgiserver.states import ANSWERING, CLOSED, IDLE, LINGERING, NOTHING, READ, WRITING
@@ -402,8 +403,28 @@ class Loop:
         self._poller.close()
         self._waker.close()
 
+    def leave_to_parent(self) -> None:
+        """Let go of everything in a child process, by closing copies of descriptors only: the parent serves on.
+
+        Called before anything else in the child. Whoever returns there from an application ends with the child.
+        """
+        self._closed = self.site.closed = self.site.forked = True
+        self._asleep = False
+        self.site.observers = ()
+        for connection in self.connections.values():
+            connection.close()
+            connection.stream.close()
+        self.connections.clear()
+        self._ready.clear()
+        for listener, _ in self._listeners.values():
+            listener.close_in_child()
+        self._poller.close()
+        self._waker.close_in_child()
+
     def _dispose(self) -> None:
         """Close what is handed in when nobody leads any more, on the thread that hands it in."""
+        if self.site.forked:
+            end_child()
         with self._disposing:
             with suppress(IndexError):
                 while True:

@@ -132,6 +132,11 @@ class Waker:
                 for end in self._pair:
                     end.close()
 
+    def close_in_child(self) -> None:
+        """Close them in a child process, where nobody else is, but the lock may have been taken by who is not there."""
+        self._lock = threading.Lock()
+        self.close()
+
 
 class HeldCalls:
     """``recv`` and ``send`` on plain sockets that hold on to the GIL, as calls that do not block may.

@@ -5,6 +5,7 @@ so it alone listens to signals.
 """
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -113,6 +114,7 @@ class Server:
             if not self._owns_process:
                 rehearse_failures()
             baton.start()
+            _not_for_children.add(self)
         except BaseException:
             for listener in self.listeners:
                 listener.close()
@@ -193,6 +195,7 @@ class Server:
             if self._closed:
                 return
             self._closed = True
+            _not_for_children.discard(self)
             late = self._tell_under_way()
             loop.close()
             baton.stop()
@@ -203,6 +206,16 @@ class Server:
                 self.site.report(f"stopped before the end of {late}")
         if self._failure is not None:
             raise RuntimeError("the server failed, and has closed everything") from self._failure
+
+    def leave_to_parent(self) -> None:
+        """Let go of everything in a child process, which has none of the threads; there, ``stop`` does nothing."""
+        self._closed = True
+        self._over = threading.Event()
+        self._over.set()
+        if self._owns_process:
+            sys.setswitchinterval(self._switch_interval)
+        if self._loop is not None:
+            self._loop.leave_to_parent()
 
     def _tell_under_way(self) -> str:
         """Say how many exchanges are under way, in words; "" for none."""
@@ -221,6 +234,21 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {' '.join(self.urls) or 'not started'}>"
+
+
+# What a child process must not go on with, when an application forks: it would serve beside its parent, keep the port
+# and the clients that the parent has closed, and not end when it is told to.
+_not_for_children: set["Server | _Signals"] = set()
+
+
+def _leave_to_parent() -> None:
+    while _not_for_children:
+        with contextlib.suppress(Exception):
+            _not_for_children.pop().leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def serve(
@@ -298,6 +326,7 @@ class _Signals:
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
             numbers.append(signal.SIGHUP)
         self._before = {number: signal.signal(number, self._note) for number in numbers}
+        _not_for_children.add(self)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -342,6 +371,11 @@ class _Signals:
             self._mouth.send(b"\0")
 
     def __exit__(self, *about: object) -> None:
+        _not_for_children.discard(self)
+        self.leave_to_parent()
+
+    def leave_to_parent(self) -> None:
+        """Give the signals back to those who had them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)

@@ -143,6 +143,11 @@ class Listener:
                     os.unlink(path)
         self._socket.close()
 
+    def close_in_child(self) -> None:
+        """Close the copy that a child process has; its parent listens on."""
+        self._file = None
+        self.close()
+
 
 _NODELAY_IS_INHERITED = sys.platform == "linux"  # by clients from their listener: a system call less for each
 
