@@ -305,7 +305,7 @@ class Settings(_Frozen):
         RUN,
         SWITCH,
         False,
-        "Tell the application's faults.",
+        "Report the application's faults.",
         "Each once, on standard error, with its place and remedy; see [Strict mode](strict.md).",
     )
 
@@ -350,8 +350,8 @@ class Settings(_Frozen):
         BUFFER,
         SIZE,
         64 << 10,
-        "Response that leaves with others of its turn.",
-        "A larger one leaves at once.",
+        "Largest response held back to be sent with others of the same turn.",
+        "A larger one is sent at once.",
     )
 
 
