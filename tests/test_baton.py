@@ -16,7 +16,6 @@ from typing import Any, Protocol, TypeAlias
 import pytest
 
 from wsgiserver.baton import (
-    CLOSER,
     Baton,
     Task,
     _once_free,
@@ -24,6 +23,7 @@ from wsgiserver.baton import (
 )
 from wsgiserver.crowds import SPAN
 from wsgiserver.predictor import MOST_DOUBT, TRIAL
+from wsgiserver.watch import CLOSER
 
 PATIENCE = 60.0  # seconds after which a test is taken to hang; no test waits that long otherwise
 
@@ -260,7 +260,7 @@ class StagedBaton(Baton):
 
     def pass_the_time(self, seconds: Any) -> None:
         self.stage.at("ticks", lazy=True)
-        self.stage.now += seconds
+        self.stage.now += seconds * (2 if self.share_beside else 1)  # the watch waits for the GIL too
 
     def _let_begin(self) -> None:
         self.stage.at("lets others begin", lazy=True)
@@ -584,17 +584,49 @@ def test_nobody_watches_a_task_on_a_worker() -> None:
 def test_what_a_thread_computed_while_it_led_is_not_held_against_it() -> None:
     """It leads and loses the lead between two looks for a crowd: for the second it is another than for the first."""
     baton = Baton(lambda: False, 2)
-    worker = _Worker(baton, "one")
-    worker.computed = lambda: 1.0  # type: ignore[method-assign]
+    worker = Computing(baton, "one")
     baton._crew = [worker, Thread()]
     before = baton._computed_beside()
     worker.leads += 1
     baton._leader = worker
-    assert baton._computed_beside() == {}
+    assert 1.0 not in baton._computed_beside().values()
     baton._leader = None
     after = baton._computed_beside()
-    assert list(before.values()) == list(after.values()) == [1.0]
-    assert not before.keys() & after.keys()
+    assert [key for key, computed in before.items() if computed == 1.0] == [(worker, 0)]
+    assert [key for key, computed in after.items() if computed == 1.0] == [(worker, 1)]
+
+
+class Computing(_Worker):
+    """A worker that is there, and has computed for a second."""
+
+    def is_alive(self) -> bool:
+        return True
+
+    def computed(self) -> float | None:
+        return 1.0
+
+
+def test_threads_of_the_application_have_what_the_process_has_had_and_the_pool_has_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "process_time", lambda: 7.5)
+    baton = Baton(lambda: False, 2)
+    baton._crew = [Computing(baton, "one"), Computing(baton, "two"), Thread()]
+    baton._leader = baton._crew[0]  # type: ignore[assignment]
+    before = baton._computed_beside()
+    assert sorted(before.values()) == [1.0, 5.5]
+    baton._crew.append(Computing(baton, "three"))
+    assert 4.5 in baton._computed_beside().values()
+    others = before.keys() - baton._computed_beside().keys()
+    assert [before[key] for key in others] == [5.5], "who has come or gone makes no time of anybody's"
+
+
+def test_nothing_is_said_of_other_threads_where_the_system_does_not_tell_the_times_of_the_pool() -> None:
+    baton = Baton(lambda: False, 2)
+    worker = Computing(baton, "one")
+    worker.computed = lambda: None  # type: ignore[method-assign]
+    baton._crew = [worker]
+    assert baton._computed_beside() == {}
 
 
 @pytest.mark.parametrize(("threads", "held"), [(1, True), (2, False)])
@@ -613,7 +645,7 @@ def test_nobody_watches_with_one_thread() -> None:
     assert [work.watched for work in play.all] == [False, False]
 
 
-def test_who_computes_beside_the_leader_is_a_crowd_until_it_is_done() -> None:
+def test_who_computes_beside_the_leader_is_a_crowd_until_some_time_after_it_is_done() -> None:
     play = Play(Usual(), [Work("computes"), *(Work(str(number)) for number in range(3))])
     play.all[0].until = lambda: play.crowds == [True]
     play.baton.share_beside = 1.0
@@ -776,7 +808,7 @@ def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> 
 
 
 def crowded(play: Play) -> Play:
-    """Let there be a crowd as long as a worker is busy, whatever the watch sees."""
+    """Let there be a crowd, whatever the watch sees."""
     play.baton.crowded = lambda crowded: None
     play.baton._set_crowd(True)
     play.baton._crowds._ends = 1000.0

@@ -7,8 +7,11 @@ import pytest
 from wsgiserver.crowds import LASTS, SPAN, Crowd
 
 
-def looks(crowd: Crowd, shares: Iterable[list[float]], apart: float = SPAN) -> list[bool]:
-    """Look again and again, where the threads have these shares of the time in between; tell what is seen each time."""
+def looks(crowd: Crowd, shares: Iterable[list[float]], apart: float = SPAN, waits: float = 0.5) -> list[bool]:
+    """Look again and again, where the threads have these shares of the time in between; tell what is seen each time.
+
+    For such a share of the time the watch waits itself.
+    """
     seen = []
     computed = dict.fromkeys(range(100), 0.0)
     now = 0.0
@@ -17,6 +20,7 @@ def looks(crowd: Crowd, shares: Iterable[list[float]], apart: float = SPAN) -> l
         now += apart
         for thread, part in enumerate(share):
             computed[thread] += part * apart
+        crowd.waits(waits * apart)
         crowd.look(now, dict(computed))
         seen.append(crowd.is_there(now))
     return seen
@@ -41,6 +45,12 @@ def test_threads_that_compute_less_or_each_of_them_only_shortly_are_none(shares:
     assert looks(Crowd(), [shares] * 100) == [False] * 100
 
 
+@pytest.mark.parametrize("waits", [0.0, 0.1])
+def test_threads_that_compute_without_the_gil_are_none(waits: float) -> None:
+    """They keep nobody waiting, and so not the watch either."""
+    assert looks(Crowd(), [[1.0]] * 100, waits=waits) == [False] * 100
+
+
 def test_a_long_look_sees_each_of_many_that_compute_in_turn() -> None:
     """With 16 of them the watch comes to look after 40 ms or more; each that had its 5 ms of the GIL shows."""
     assert looks(Crowd(), [[1 / 16] * 16], apart=0.04) == [True]
@@ -62,8 +72,10 @@ def test_who_has_led_or_was_not_there_at_the_last_look_is_left_for_the_next() ->
     """A leader that is busy keeps nobody waiting; and of what it had before it was a worker nothing is known."""
     crowd = Crowd()
     crowd.look(1.0, {"a": 1.0})
+    crowd.waits(SPAN)
     crowd.look(1.0 + SPAN, {"b": 100.0})
     assert not crowd.is_there(1.0 + SPAN)
+    crowd.waits(SPAN)
     crowd.look(1.0 + 2 * SPAN, {"b": 100.0 + SPAN})
     assert crowd.is_there(1.0 + 2 * SPAN)
 

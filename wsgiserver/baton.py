@@ -46,14 +46,10 @@ from threading import TIMEOUT_MAX, Event, Lock, Thread, current_thread
 from time import monotonic, sleep
 from typing import Protocol
 
-from wsgiserver.crowds import SPAN, Crowd
+from wsgiserver.crowds import Crowd
 from wsgiserver.predictor import Predictor
+from wsgiserver.watch import Sight, Watch
 
-# Where one call slept, others will: for so many looks the watch then looks so many times as often, and hands over at
-# once when the leader has had no processor time since. With 1 request in 100 sleeping 50 ms that is 50 % more requests
-# a second; it takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
-CLOSER = 16
-ALERT = 8000
 # A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
 LATE = 0.001
 # Seconds after which a lock that was taken is looked at again.
@@ -132,9 +128,8 @@ class Baton:
     - ``threads``: how many tasks may run at once. With 1, the leader runs them all, always on the same thread.
     - ``tick``: seconds that a call may take before the loop goes on without it.
     - ``rest``: seconds without work after which a worker ends.
-    - ``crowded``: called with True when a worker is seen to compute, which keeps the GIL from the leader, and False
-      when that is over, or the last worker is done; in turn, never twice at once. It must be quick, not raise, and not
-      use the baton.
+    - ``crowded``: called with True when a thread is seen to compute, which keeps the GIL from the leader, and False
+      when that is over; in turn, never twice at once. It must be quick, not raise, and not use the baton.
     - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
     - ``wake``: called, on any thread, when the leader is not to wait in its turn, or in the next; as quick.
     - ``name``: begins the names of the threads.
@@ -425,8 +420,6 @@ class Baton:
                 self._slot.set()
             if self._waiting:
                 self.wake()
-            if self.busy == 0:
-                self._set_crowd(False)
             if self._over:
                 return _Order.END
             self._idle.append(me)
@@ -439,62 +432,67 @@ class Baton:
         return monotonic() if computed is None else computed
 
     def _computed_beside(self) -> dict[Hashable, float]:
-        """Seconds that each thread of the pool but the leader has computed, where that can be told.
+        """Seconds that each thread of the process but the leader has computed, where that can be told.
 
-        Who has led since the last look is another then: a leader that computes keeps nobody waiting.
+        Who has led since the last look is another then: a leader that computes keeps nobody waiting. The threads that
+        are not of the pool, the application's own, have what the process has had and the pool has not.
         """
-        beside = [t for t in self._crew if isinstance(t, _Worker) and t is not self._leader]
-        told = ((worker, worker.computed()) for worker in beside)
-        return {(worker, worker.leads): computed for worker, computed in told if computed is not None}
+        pool = [t for t in self._crew if isinstance(t, _Worker) and t.is_alive()]
+        told = {worker: computed for worker in pool if (computed := worker.computed()) is not None}
+        beside: dict[Hashable, float] = {(w, w.leads): told[w] for w in told if w is not self._leader}
+        if len(told) == len(pool):
+            beside["others", *pool] = time.process_time() - sum(told.values())
+        return beside
 
     def _tick(self, seconds: float) -> bool:
         """Let so many seconds pass, and look for a crowd; return whether they passed in about that time."""
         began = self._clock()
         self._pause(seconds)
         now = self._clock()
+        late = now - began - seconds
+        self._crowds.waits(late)
         if self._crowds.is_due(now):
             self._crowds.look(now, self._computed_beside())
         crowd = self._crowds.is_there(now)
         if crowd is not self._crowd:
             with _once_free(self._lock):
-                self._set_crowd(self.busy > 0 and crowd)
-        return now - began - seconds < LATE
+                self._set_crowd(crowd)
+        return late < LATE
 
     def _watch(self) -> None:
-        """Tick while there are calls, and hand the loop on when one has been running for a whole tick."""
-        seen = self._calls
-        alert = looks = 0
-        computed = quiet = 0.0
-        in_time = True
+        """Look after the calls of the leader while there are any, and hand the loop on where one takes too long."""
+        watch = Watch(self.tick)
+        watch.rested(self._calls)
         while not self._over:
-            closely = alert > 0 and not self._crowd  # where each look would take the GIL from the leader for a while
-            alert -= closely
-            pause = self.tick / CLOSER if closely else self.tick
-            before_in_time, in_time = in_time, self._tick(pause)
-            before, seen = seen, self._calls
-            if closely:
-                until, computed = computed, self._computed()
-                looks = looks + 1 if seen == before else 0
-                if looks < CLOSER and computed - until > pause / 4:
-                    continue
-            quiet += pause
-            if seen != before:
-                quiet = 0.0
-            elif not self._baton.locked():
+            in_time = self._tick(watch.pause(self._crowd))
+            calls = self._calls
+            sight = watch.look(calls, not self._baton.locked(), self._computed(), in_time)
+            if sight is Sight.REST:
+                self._rest()
+                watch.rested(self._calls)
+            elif sight is not Sight.NOTHING:
                 if self._task is not None:
                     self._task.overdue()
-                if before_in_time and not in_time:
-                    continue  # perhaps the whole machine stood still; who blocks or computes does so for another tick
-                leader = self._leader
-                with _once_free(self._lock):
-                    self._hand_on(seen)
-                if self._leader is not leader:  # else it has just come back, or there are no threads to be had
-                    alert = ALERT
-            elif quiet > 2 * SPAN:  # else there may be a crowd that has not been seen yet
-                self._alarm.clear()
-                self._asleep = True
-                self._tick(pause)
-                if self._baton.locked() and not self._over:
-                    self._alarm.wait()
-                self._asleep = False
-                seen, quiet = self._calls, 0.0
+                if sight is Sight.HAND_ON and self._hands_on(calls):
+                    watch.be_alert()
+        self._calm()
+
+    def _calm(self) -> None:
+        with _once_free(self._lock):
+            self._set_crowd(False)
+
+    def _hands_on(self, call: int) -> bool:
+        leader = self._leader
+        with _once_free(self._lock):
+            self._hand_on(call)
+        return self._leader is not leader  # else it has just come back, or there are no threads to be had
+
+    def _rest(self) -> None:
+        """Sleep until somebody begins to work."""
+        self._calm()
+        self._alarm.clear()
+        self._asleep = True
+        self._pause(self.tick)
+        if self._baton.locked() and not self._over:
+            self._alarm.wait()
+        self._asleep = False
