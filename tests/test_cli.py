@@ -369,6 +369,24 @@ def test_a_folder_to_work_in_that_is_not_there(capsys: pytest.CaptureFixture[str
     assert refused(capsys, "--chdir", "nowhere") == "--chdir: cannot work in 'nowhere': No such file or directory"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that somebody works in cannot be removed here")
+def test_a_working_folder_that_was_removed_is_told_unless_another_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    code = "import os, sys; from wsgiserver.cli import main; os.rmdir(os.getcwd()); sys.exit(main())"
+    command = [sys.executable, "-c", code, "--bind", "nonsense"]
+    said = []
+    for arguments in [], ["--chdir", str(tmp_path)]:
+        gone.mkdir()
+        ended = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=gone, check=False)
+        assert ended.returncode == 2
+        said.append(ended.stderr)
+    assert said[0] == (
+        "wsgiserver: cannot work in this folder: No such file or directory (was it removed?); "
+        "go to another, or name one with --chdir\n"
+    )
+    assert said[1].startswith("wsgiserver: --bind: 'nonsense'")
+
+
 def test_a_folder_in_the_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.wsgiserver]\nchdir = "nowhere"\n', encoding="utf-8")
     assert refused(capsys).startswith("pyproject.toml, [tool.wsgiserver] chdir: cannot work in 'nowhere': ")
@@ -733,6 +751,70 @@ def test_quiet_prints_nothing_at_all() -> None:
                 process.send_signal(signal.SIGTERM)
                 assert process.communicate(timeout=60) == ("", "")
                 assert process.returncode == 0
+            finally:
+                process.kill()
+
+
+ENDINGS = {
+    "at its exit": "import atexit; atexit.register(end)",
+    "in a thread": "import threading as t; t.Thread(target=lambda: (t.main_thread().join(), end())).start()",
+    "as its modules go": "class Last:\n    def __del__(self, end=end): end()\nlast = Last()",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX signals here")
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+@pytest.mark.parametrize("late", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_when_the_server_has_stopped_leaves_the_status_0(
+    tmp_path: Path, ending: str, late: int
+) -> None:
+    """Here an application takes its time to end, until the test says so."""
+    says_so = "import os\ndef end(os=os):\n    os.write(2, b'ending\\n')\n    os.read(0, 1)\n"
+    (tmp_path / "hello.py").write_text(f"{HELLO}{says_so}{ending}\n", encoding="utf-8")
+    pipe = subprocess.PIPE
+    command = [*COMMAND, "-b", "127.0.0.1:0", "hello:app"]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            Served(process)
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr.readline() == "ending\n"  # type: ignore[union-attr]
+            process.send_signal(late)
+            _, err = process.communicate("\n", timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_program_that_calls_the_command_keeps_its_handlers_of_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsgiserver.cli.serve", lambda application, **others: None)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no descriptors to close before a start here")
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)])
+def test_a_standard_stream_that_is_closed_gives_its_number_to_no_socket(tmp_path: Path, closed: tuple[int]) -> None:
+    text = HELLO.replace('environ["PATH_INFO"].encode()', "bytes(map(os.path.samestat, map(os.fstat, range(3)), NULL))")
+    (tmp_path / "hello.py").write_text(f"import os\nNULL = [os.stat(os.devnull)] * 3\n{text}", encoding="utf-8")
+
+    def close() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
+    pipe = subprocess.PIPE
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [*COMMAND, "--quiet", "-b", f"fd:{listener.fileno()}", "hello"]
+        with (
+            subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[listener.fileno()], preexec_fn=close
+            ) as process,
+            socket.create_connection(listener.getsockname(), timeout=30) as client,
+        ):
+            try:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = client.makefile("rb").read()
+                assert answer.endswith(b"hello from " + bytes(number in closed for number in range(3)))
             finally:
                 process.kill()
 

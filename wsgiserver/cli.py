@@ -6,18 +6,19 @@ wrong, helps and completes; but it takes as long to import as the whole server, 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError
 from wsgiserver.loader import resolve as find_application
 from wsgiserver.logs import coloured, configure_when_needed
-from wsgiserver.server import Server, serve
+from wsgiserver.server import STOPPING, Server, serve
 from wsgiserver.settings import (
     ADDRESSES,
     APPLICATION,
@@ -38,10 +39,19 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and give its exit status: 0 when it did what it was told, 2 for bad input."""
+    """Run the command and give its exit status: 0 when it did what it was told, 2 for bad input.
+
+    Without ``arguments`` it is the process's own command, and what follows it is the end of the process.
+    """
+    _fill_standard_descriptors()
+    if arguments is None:
+        atexit.register(_take_late_signals, signal.SIG_IGN)
     try:
         given = parse(arguments)
-        return given if isinstance(given, int) else run(given)
+        status = given if isinstance(given, int) else run(given)
+        if arguments is None:
+            _take_late_signals(_end_at_once)
+        return status
     except LoadError as error:
         return _refuse(str(error), error.__cause__)
     except (BadSetting, AddressError, BindError) as error:
@@ -54,6 +64,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
         return 130
+
+
+def _fill_standard_descriptors() -> None:
+    """Open the null device for each standard stream that is closed: else a client's socket would get its number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+
+
+def _take_late_signals(handler: Any) -> None:
+    """Have this done at a signal to stop that comes when the server has stopped: it has done so well.
+
+    The interpreter takes its time to end, and gives up Python's handlers on the way, but ignores what was ignored.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(0)
 
 
 def _usage_error() -> Any:
@@ -127,9 +161,12 @@ def _change_folder(resolved: Resolved) -> None:
     folder = resolved.settings.chdir
     try:
         os.chdir(folder or ".")
+        os.getcwd()
     except (OSError, ValueError) as error:
+        where = repr(folder) if folder else "this folder"
+        removed = "" if folder else " (was it removed?); go to another, or name one with --chdir"
         reason = getattr(error, "strerror", error)
-        raise BadSetting(resolved.blame("chdir", f"cannot work in {folder!r}: {reason}")) from None
+        raise BadSetting(resolved.blame("chdir", f"cannot work in {where}: {reason}{removed}")) from None
 
 
 # Serving

@@ -31,6 +31,9 @@ FAREWELL = 0.2
 # Seconds that the loop gets to see that its time is over.
 GRACE = 1.0
 
+# The signals that stop a server which owns its process.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 # Seconds that the command serves before it loads what reports of errors need.
 SETTLED = 0.1
 
@@ -322,9 +325,8 @@ class _Signals:
 
     def __enter__(self) -> "_Signals":
         self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
-            numbers.append(signal.SIGHUP)
+        always = (signal.SIGINT, signal.SIGTERM)  # nohup ignores SIGHUP
+        numbers = [each for each in STOPPING if each in always or signal.getsignal(each) is signal.SIG_DFL]
         self._before = {number: signal.signal(number, self._note) for number in numbers}
         _not_for_children.add(self)
         return self
