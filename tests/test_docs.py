@@ -431,6 +431,11 @@ def nginx(folder: str) -> Iterator[str]:
                 process.communicate(timeout=30)
 
 
+def test_nginx_in_the_page_closes_idle_connections_before_the_server_does():
+    [seconds] = re.findall(r"^ +keepalive_timeout (\d+)s;", (DOCS / "howto" / "nginx.conf").read_text(), re.MULTILINE)
+    assert int(seconds) < BY_NAME["timeout_keep_alive"].default
+
+
 @pytest.mark.skipif(
     shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="nginx is not installed"
 )
