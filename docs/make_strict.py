@@ -51,13 +51,17 @@ with each fault, a `StrictError` with `rule`, `severity`, `place`, `detail`, `re
 A right application is served as before; off, strict mode is not in the path at all. What to know of it:
 
 - An open file in `wsgi.file_wrapper` is measured, not read, and handed on so that the server can still have the kernel
-  send it. A wrapper around anything else is iterated over, as the server would do.
+  send it. A wrapper around anything else is iterated over, as the server would do. Content-Length cuts both.
 - The application gets a copy of the environ, a plain dictionary like the server's; what it changes there is carried
-  back when it returns. That the environ is used after the response is seen at its streams, `wsgi.input` and
-  `wsgi.errors`. A late look at the dictionary itself cannot be seen, and breaks nothing.
+  back when it returns. It may add what it likes; CGI variables that it was given, and those that PEP 3333 names, stay
+  texts. That the environ is used after the response is seen at its streams, `wsgi.input` and `wsgi.errors`. A late look
+  at the dictionary itself cannot be seen, and breaks nothing.
 - `readinto` of `wsgi.input`, for which libraries look before they use it, is let through.
-- `close()` is called a second time, to see whether that fails, but once for each such method only, and never where it
-  is that of a library: some run the callbacks of their users there.
+- **`close()` of a body is called twice**, to see whether the second call fails. PEP 3333 has the server
+  call it when the request is over, and says nothing of a second call; with middleware that comes all the same. Where
+  `close()` releases a lock, counts, or gives something back to a pool, it must guard itself, with a flag perhaps; else
+  strict mode itself does the harm. The second call is made once for each such method, not for each body, and never
+  where the method is a library's: some run the callbacks of their users there.
 - Where the client leaves, or the server stops asking, nothing is said about the length of the body.
 - A place is in the user's own code where any of it is on the stack; else it is in the library that called.
 """

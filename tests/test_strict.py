@@ -226,6 +226,33 @@ def file_of(content: bytes, *headers: tuple[str, str]) -> Application:
     return application
 
 
+def wrapping(content: bytes, *headers: tuple[str, str], block: int = 4096) -> Application:
+    """Answer with a file that is none of the system's, and so is read."""
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [PLAIN, *headers])
+        return environ["wsgi.file_wrapper"](io.BytesIO(content), block)
+
+    return application
+
+
+def returning_input(environ: Environ, start_response: Any) -> Any:
+    start_response("200 OK", [PLAIN])
+    return environ["wsgi.input"]
+
+
+def wrapping_input(environ: Environ, start_response: Any) -> Any:
+    start_response("200 OK", [PLAIN])
+    return environ["wsgi.file_wrapper"](environ["wsgi.input"])
+
+
+def reading_in_close(environ: Environ, start_response: Any) -> Any:
+    body = Body(b"hello")
+    body.close = lambda: environ["wsgi.input"].read()  # type: ignore[method-assign]
+    start_response("200 OK", [PLAIN])
+    return body
+
+
 def keeping(use: Callable[[Environ], object]) -> Application:
     """Use the environ of the last request in the next."""
     kept: list[Environ] = []
@@ -338,7 +365,7 @@ CASES: dict[str, list[Case]] = {
     "status-form": [
         Case(saying(wrong), saying(right))
         for wrong in ("200", "20 OK", "OK", "", "200  OK", "200 OK ", " 200 OK", "2000 OK", "200-OK")
-        for right in ("200 OK", "200 ")
+        for right in ("200 OK", "200 ", "200 voil\xc3\xa0", "200 \x85")
     ],
     "status-range": [Case(saying("199 x"), saying("200 x")), Case(saying("600 x"), saying("599 x"))],
     "status-characters": [
@@ -360,6 +387,9 @@ CASES: dict[str, list[Case]] = {
     "header-value-space": [
         Case(header("X-Y", " x"), header("X-Y", "x y")),
         Case(header("X-Y", "x "), header("X-Y", "")),
+        # Octets of UTF-8 (obs-text) that are white space in Unicode alone.
+        Case(header("X-Y", "x "), header("X-Y", "voil\xc3\xa0")),
+        Case(header("X-Y", "x "), header("X-Y", "\x85x")),
     ],
     "header-status": [Case(header("Status", "200 OK"), header("X-Status", "200 OK"))],
     "header-twice": [
@@ -367,8 +397,11 @@ CASES: dict[str, list[Case]] = {
         Case(giving([b"hello"], ("etag", '"a"'), ("ETag", '"b"')), giving([b"hello"], ("Vary", "a"), ("Vary", "b"))),
     ],
     "hop-by-hop": [
-        Case(header(name), header("X-Y"))
-        for name in ("Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "upgrade", "Proxy-Authenticate")
+        Case(header(name), header("Proxy-Status"))
+        for name in (
+            *("Connection", "Keep-Alive", "TE", "Trailer", "Trailers", "Transfer-Encoding", "upgrade"),
+            *("Proxy-Authenticate", "Proxy-Authorization", "proxy-connection"),
+        )
     ],
     "length-with-transfer-encoding": [
         Case(
@@ -392,6 +425,11 @@ CASES: dict[str, list[Case]] = {
         Case(length("4", b"hel", b"lo"), length("5", b"hel", b"", b"lo")),
         Case(length("0", b"hello"), length("0")),
         Case(giving([b"hello"], ("Content-Length", "4")), file_of(b"hello", ("Content-Length", "4"))),
+        *(
+            Case(length("4", b"hello"), wrapping(b"hello", ("Content-Length", size), block=block))
+            for size in ("0", "3", "4")
+            for block in (1, 2, 100)
+        ),
     ],
     "body-too-short": [
         Case(length("6", b"hello"), length("5", b"hello")),
@@ -399,6 +437,7 @@ CASES: dict[str, list[Case]] = {
         Case(length("6"), length("0")),
         Case(giving([b"hello"], ("Content-Length", "6")), giving([b"hello"], WITH_BODY)),
         Case(file_of(b"hello", ("Content-Length", "6")), file_of(b"hello", WITH_BODY)),
+        Case(wrapping(b"hello", ("Content-Length", "6"), block=2), wrapping(b"hello", WITH_BODY, block=2)),
     ],
     "body-on-head": [
         Case(hello, giving([], WITH_BODY), ask=HEAD),
@@ -452,7 +491,10 @@ CASES: dict[str, list[Case]] = {
             ask=POST,
         ),
     ],
-    "input-close": [Case(using(lambda environ: environ["wsgi.input"].close()), read_all)],
+    "input-close": [
+        Case(using(lambda environ: environ["wsgi.input"].close()), right)
+        for right in (read_all, returning_input, wrapping_input)
+    ],
     "input-result": [
         Case(using(use), using(use), through=with_environ(wsgi_input=Texts()))
         for use in (
@@ -464,6 +506,7 @@ CASES: dict[str, list[Case]] = {
         Case(hello, read_all, ask=POST),
         Case(hello, giving([b"too much"], status="413 Content Too Large"), ask=POST),
         Case(hello, using(lambda environ: environ["wsgi.input"].readline()), ask=POST),
+        Case(hello, reading_in_close, ask=POST),
     ],
     "errors-type": [
         Case(using(use), using(lambda environ: environ["wsgi.errors"].write("text\n")))
@@ -507,9 +550,10 @@ CASES: dict[str, list[Case]] = {
     "environ-value": [environ(REMOTE_USER=None, HTTP_X=5), environ(HTTP_X="\u0100"), environ(user=object())],
     "environ-changed": [
         Case(
-            using(lambda environ: environ.update(REMOTE_USER=None)),
-            using(lambda environ: environ.update({"REMOTE_USER": "me", "app.user": object(), "user": object()})),
+            using(lambda environ, name=name: environ.update({name: None})),  # type: ignore[misc]
+            using(lambda environ: environ.update({"REMOTE_USER": "me", "CSRF_COOKIE_NEEDS_UPDATE": False, "a": 1.0})),
         )
+        for name in ("REMOTE_ADDR", "PATH_INFO", "CONTENT_TYPE", "HTTP_X_NEW")
     ],
     "environ-version": [environ(wsgi_version=[1, 0]), environ(wsgi_version=(2, 0))],
     "environ-scheme": [environ(wsgi_url_scheme="ftp")],
@@ -561,10 +605,12 @@ def test_an_application_that_breaks_a_rule_is_told(rule: str, case: Case) -> Non
 @each_case
 def test_an_application_that_does_not_is_served_as_without(rule: str, case: Case) -> None:
     found: list[StrictError] = []
-    checked = Client(strict(case.right, report=found.append))
-    assert checked.send(case.ask) == Client(case.right).send(case.ask)
+    plain = Client(case.right)
+    answer = plain.send(case.ask)
+    for checked in (Client(strict(case.right, report=found.append)), Client(strict(case.right))):
+        assert checked.send(case.ask) == answer
+        assert (checked.end, checked.log) == (plain.end, plain.log)
     assert found == []
-    assert Client(strict(case.right)).send(case.ask) == Client(case.right).send(case.ask)
 
 
 @each_case
@@ -786,6 +832,18 @@ def test_a_wrapped_file_that_cannot_be_measured_fails_as_without(readable: bool)
         if not readable:
             file.close()
         return environ["wsgi.file_wrapper"](file)
+
+    assert told(application) == []
+    assert Client(strict(application)).send(GET) == Client(application).send(GET)
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="there is no /proc")
+def test_a_file_whose_size_says_nothing_is_read() -> None:
+    size = len(Path("/proc/version").read_bytes())
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [PLAIN, ("Content-Length", str(size))])
+        return environ["wsgi.file_wrapper"](open("/proc/version", "rb"))
 
     assert told(application) == []
     assert Client(strict(application)).send(GET) == Client(application).send(GET)

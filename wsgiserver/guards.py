@@ -132,3 +132,14 @@ class ErrorOutput(Stream):
         """Let what was written leave."""
         self._used("flush")
         return self._stream.flush()
+
+
+def close_of(body: Any) -> Any:
+    """Give what the server calls at the end of a body; None where there is no ``close``.
+
+    Of a stream of the environ, returned as the body or wrapped as a file, it is that of the stream which was lent: the
+    server closes it, not the application.
+    """
+    close = getattr(body, "close", None)
+    owner = getattr(close, "__self__", None)
+    return owner._stream.close if isinstance(owner, Stream) else close

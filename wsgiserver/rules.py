@@ -109,7 +109,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
         Rule("body-too-short", "The body is shorter than its Content-Length.", _LENGTH,
              "Count the bytes that are really given, after all that changes the body."),
         Rule("body-on-head", "A response to HEAD has a body.", "RFC 9110 section 9.3.2",
-             "Give the headers that GET gets, and no body: return []."),
+             "Give the headers that GET gets, and no body: return []; in Django, have the first middleware empty it."),
         Rule("body-on-status", "A response with 204, 205 or 304 has a body.", "RFC 9110 section 6.4.1",
              "Return [], or choose a status that has content."),
         Rule("chunk-type", "A chunk of the body is no bytes.", 'PEP 3333, "Unicode Issues"',
@@ -124,8 +124,9 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
              "Make close a method without arguments, or name it otherwise."),
         Rule("close-failed", "close() of the body raises an exception.", _DETAILS,
              "Have close() release what the response held, whatever happened before."),
-        Rule("close-twice", "close() of the body fails when it is called again.", _DETAILS,
-             "Let a second close() do nothing: middleware and server may both call it."),
+        Rule("close-twice", "close() of the body fails when strict mode calls it a second time.",
+             "strict mode's own, for PEP 3333 does not say that it may be called again",
+             "Let a second close() do nothing, for middleware and server may both call it; guard a lock or a counter."),
         Rule("close-missing", "The body was forgotten without a call of its close().", _DETAILS,
              "Call close() of it in a finally clause, in the middleware, server or test client that iterates over it.",
              "warning"),
@@ -178,7 +179,11 @@ Found = Iterator[tuple[str, str]]
 
 # PEP 3333 allows no control character in a status or a value, a tab neither; no text goes beyond latin-1.
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
-_HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+# RFC 9110 section 7.6.1, and RFC 2616 section 13.5.1, to which PEP 3333 refers.
+_HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+     "trailers", "transfer-encoding", "upgrade")
+)  # fmt: skip
 # Of those that applications give, the ones whose grammar is not that of a list (RFC 9110 section 5.3).
 _ONCE: Final = frozenset(
     ("age", "content-disposition", "content-location", "content-range", "content-type", "date", "etag", "expires",
@@ -190,6 +195,11 @@ _METHODS: Final = frozenset(
      "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH")
 )  # fmt: skip
 BODYLESS: Final = frozenset((204, 205, 304))
+# PEP 3333, "environ Variables"; beside them it has those that begin with "HTTP_".
+_CGI: Final = frozenset(
+    ("CONTENT_LENGTH", "CONTENT_TYPE", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD", "SCRIPT_NAME", "SERVER_NAME",
+     "SERVER_PORT", "SERVER_PROTOCOL")
+)  # fmt: skip
 
 
 def kind(value: object) -> str:
@@ -207,7 +217,7 @@ def status_faults(status: Any) -> Found:
         yield "status-form", f"the status is {status!r}"
     else:
         # "200 " is what RFC 9112 section 4 has for a status without a reason.
-        if len(status) == 3 or status[4:] != status[4:].strip():
+        if len(status) == 3 or status[4:] != status[4:].strip(" \t"):
             yield "status-form", f"the status is {status!r}"
         if not 200 <= int(status[:3]) <= 599:
             yield "status-range", f"the status is {status!r}"
@@ -267,14 +277,14 @@ def _name_faults(name: str) -> Found:
         yield "header-characters", f"the name is {name!r}"
     if lower == "status":
         yield "header-status", "a header is named Status"
-    if lower in _HOP_BY_HOP or lower.startswith("proxy-"):
+    if lower in _HOP_BY_HOP:
         yield "hop-by-hop", f"the header is {name}"
 
 
 def _value_faults(name: str, value: str) -> Found:
     if _UNFIT.search(value):
         yield "header-value", f"the value of {name} is {value!r}"
-    elif value != value.strip():
+    elif value != value.strip(" \t"):
         yield "header-value-space", f"the value of {name} is {value!r}"
     if name.lower() == "content-length" and length_of(value) is None:
         yield "content-length-value", f"it is {value!r}"
@@ -314,6 +324,22 @@ def variable_faults(environ: Any) -> Found:
             yield "environ-value", f"{name} is a {kind(value)}, {value!r:.80}"
         elif re.search("[^\x00-\xff]", value):
             yield "environ-value", f"{name} is {value!r}"
+
+
+def changed_faults(before: Any, after: Any) -> Found:
+    """Check what an application made of the variables that it was given, and of those that PEP 3333 names.
+
+    What else it adds is its own: it may modify the environ in any way it desires.
+    """
+    known = {*variable_faults(before)}
+    judged = {
+        name: value
+        for name, value in after.items()
+        if name in before or name in _CGI or (type(name) is str and name.startswith("HTTP_"))
+    }
+    for found in variable_faults(judged):
+        if found not in known:
+            yield "environ-changed", found[1]
 
 
 def _cgi_faults(environ: Any) -> Found:

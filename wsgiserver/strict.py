@@ -29,16 +29,16 @@ from wsgiserver.faults import (
     place_of_error,
     place_of_iterator,
 )
-from wsgiserver.guards import ErrorOutput, Input, Stream
+from wsgiserver.guards import ErrorOutput, Input, Stream, close_of
 from wsgiserver.rules import (
     BODYLESS,
     RULES,
+    changed_faults,
     environ_faults,
     header_faults,
     kind,
     length_of,
     status_faults,
-    variable_faults,
     well_formed,
 )
 
@@ -84,7 +84,8 @@ class _Call:
         self.place = place_of_code(code_of(application))
         # -- how far the response is
         self.started = False
-        # All of the body was given; and closed, so that the request is over.
+        # All of the body was given; no more may be, for it was given or closed; and closed, so the request is over.
+        self.complete = False
         self.over = False
         self.closed = False
         self.iterating = False
@@ -161,10 +162,8 @@ class _Call:
 
     def _check_environ(self, environ: Environ) -> None:
         """Check what the application made of its environ, and let those who called it see that."""
-        before = {*variable_faults(self.environ)}
-        for _, detail in variable_faults(environ):
-            if ("environ-value", detail) not in before and detail.split(" ")[0].isupper():
-                self.fault("environ-changed", detail, self.place)
+        for found in changed_faults(self.environ, environ):
+            self.fault(*found, self.place)
         for name, value in environ.items():
             if not isinstance(value, Stream):
                 self.environ[name] = value
@@ -259,8 +258,13 @@ class _Call:
 
     # -- the body
 
-    def take(self, data: Any, place: str, *, cut: bool = False) -> None:
-        """Check a chunk; ``cut`` where the server cuts the body at Content-Length, and rightly so."""
+    @property
+    def left(self) -> int | None:
+        """Octets of the body that Content-Length promises and that are still to come; None where it says nothing."""
+        return None if self.length is None else max(self.length - self.given, 0)
+
+    def take(self, data: Any, place: str) -> None:
+        """Check a chunk."""
         self._check_trapped(place)
         if type(data) is not bytes:
             self.fault("chunk-type", f"it is a {kind(data)}, {data!r:.80}", place)
@@ -271,7 +275,7 @@ class _Call:
             self._begin(place)
         whole, self.given = self.length, self.given + len(data)
         # Told once: by the chunk that goes beyond.
-        if whole is not None and self.given > whole >= self.given - len(data) and not self.bodyless and not cut:
+        if whole is not None and self.given > whole >= self.given - len(data) and not self.bodyless:
             self.fault("body-too-long", f"it has {self.given} bytes, Content-Length says {whole}", place)
 
     def _begin(self, place: str) -> None:
@@ -286,13 +290,18 @@ class _Call:
 
     def end(self, place: str) -> None:
         """Check what shows when the application has given all."""
-        self.over = True
+        self.complete = self.over = True
         self._check_trapped(place)
         if not self.started:
             self.fault("start-response-missing", "the body has ended", place)
         self._check_headers()
         if self.length is not None and self.given < self.length and not self.bodyless:
             self.fault("body-too-short", f"it has {self.given} bytes, Content-Length says {self.length}", place)
+
+    def check_input(self) -> None:
+        """Check, when ``close()`` has had its turn, whether the body of the request was looked at."""
+        if not self.complete:
+            return
         sent = self.environ.get("CONTENT_LENGTH", "0") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in self.environ
         if sent and not self.read and self.environ.get("REQUEST_METHOD") == "POST" and 200 <= self.code < 300:
             self.fault("input-unread", f"the answer is {self.code}", self.started_at)
@@ -316,6 +325,9 @@ class _Body:
     def __init__(self, call: _Call, iterable: Any, length: int | None = None) -> None:
         self._call = call
         self._iterable = iterable
+        # Content-Length cuts a file (PEP 3333, "Optional Platform-Specific File Handling"). The server, which is not
+        # given the file, does not know that this is one.
+        self._is_file = type(iterable) is FileWrapper
         self._iterator: Iterator[Any] | None = None
         self._length = length
         self._count = 0
@@ -352,7 +364,9 @@ class _Body:
             self._end()
             return data
         self._count += 1
-        call.take(data, self._place(), cut=type(self._iterable) is FileWrapper)
+        if self._is_file and type(data) is bytes:
+            data = data[: call.left]
+        call.take(data, self._place())
         if self._length == self._count == 1:
             # The server takes this chunk for the whole body, and asks for no other.
             self._count += self._ask() is not _END
@@ -362,6 +376,8 @@ class _Body:
     def _ask(self) -> Any:
         if self._iterator is None:
             iter(self)
+        if self._is_file and self._call.left == 0:
+            return _END
         self._call.iterating = True
         try:
             return next(self._iterator, _END)  # type: ignore[arg-type]  # iter() has set it
@@ -392,11 +408,12 @@ class _Body:
         self._call.over = True
         try:
             self._close_first()
+            self._call.check_input()
         finally:
             self._call.closed = True
 
     def _close_first(self) -> None:
-        close = getattr(self._iterable, "close", None)
+        close = close_of(self._iterable)
         if close is None:
             return
         if not callable(close):
@@ -414,7 +431,7 @@ class _Body:
             self._close_again()
 
     def _close_again(self) -> None:
-        close = getattr(self._iterable, "close", None)
+        close = close_of(self._iterable)
         if not callable(close):
             return
         try:
@@ -436,14 +453,20 @@ class _SizedBody(_Body):
 
 
 def _size_of_file(result: Any) -> int | None:
-    """Count the octets of a file that the server may send by the kernel; None for any other body."""
+    """Count the octets of a file that the server may send by the kernel; None for any other body.
+
+    What the server reads is read here too: a subclass may read otherwise than the system does, and a file of /proc has
+    the size 0.
+    """
     if type(result) is not FileWrapper:
         return None
     file = result.filelike
-    if not isinstance(file, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
+    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    if type(raw) is not io.FileIO:
         return None
     try:
         status = os.fstat(file.fileno())
-        return max(status.st_size - file.tell(), 0) if stat.S_ISREG(status.st_mode) else None
+        known = stat.S_ISREG(status.st_mode) and status.st_size > 0
+        return max(status.st_size - file.tell(), 0) if known else None
     except (OSError, ValueError):
         return None
