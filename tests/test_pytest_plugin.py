@@ -414,6 +414,7 @@ def test_the_tests_in_a_page_of_the_documentation_pass(project: pytest.Pytester,
     write(project, page.read_text())
     (project.path / "test_playwright.py").unlink(missing_ok=True)  # see below
     run_all(project)
+    run_all(project, "--wsgi-strict")
 
 
 @pytest.mark.skipif(find_spec("pytest_playwright") is None, reason="pytest-playwright is not installed")
@@ -421,13 +422,12 @@ def test_the_tests_in_a_page_of_the_documentation_pass(project: pytest.Pytester,
 def test_the_tests_with_playwright_pass(project: pytest.Pytester) -> None:
     write(project, (DOCS / "howto" / "testing-browser.md").read_text())
     (project.path / "test_selenium.py").unlink()
-    run_all(project, "pytest_playwright.pytest_playwright")
+    run_all(project, "-p", "pytest_playwright.pytest_playwright")
 
 
-def run_all(project: pytest.Pytester, *plugins: str) -> None:
+def run_all(project: pytest.Pytester, *options: str) -> None:
     """Run all tests of a project; each must pass."""
-    options = [option for plugin in ("wsgiserver.pytest_plugin", *plugins) for option in ("-p", plugin)]
-    result = project.runpytest_subprocess(*options, "-W", "ignore")
+    result = project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin", *options, "-W", "ignore")
     tests = "".join(path.read_text() for path in project.path.glob("test_*.py"))
     result.assert_outcomes(passed=tests.count("def test_"))
 
