@@ -423,6 +423,32 @@ def test_an_application_that_cannot_be_called(tmp_path: Path) -> None:
     assert re.match("hello:app .*call", refused_by_command("hello:app"))
 
 
+@pytest.mark.parametrize(
+    ("module", "question", "call"),
+    [
+        ("gevent.monkey", "is_module_patched", "monkey.patch_all()"),
+        ("eventlet.patcher", "is_monkey_patched", "eventlet.monkey_patch()"),
+    ],
+)
+def test_an_application_that_replaces_pythons_threads_is_refused(
+    tmp_path: Path, module: str, question: str, call: str
+) -> None:
+    """The modules are made up: they say that of what they could replace, select is replaced, or nothing is."""
+    text = f"""{HELLO}
+import sys, types
+made = sys.modules[{module!r}] = types.ModuleType({module!r})
+made.{question} = REPLACED.__contains__
+"""
+    name = module.partition(".")[0]
+    (tmp_path / "hello.py").write_text(text.replace("REPLACED", '{"select"}'), encoding="utf-8")
+    assert refused_by_command("-b", "nonsense", "hello:app") == (
+        f"{name} has replaced Python's threads or sockets by its own, but this server brings threads of its own; "
+        f"take {call} away"
+    )
+    (tmp_path / "hello.py").write_text(text.replace("REPLACED", '{"queue"}'), encoding="utf-8")
+    assert "nonsense" in refused_by_command("-b", "nonsense", "hello:app")
+
+
 def test_an_import_that_fails_inside_the_module_is_shown_alone(tmp_path: Path) -> None:
     """The traceback has the frames of the user's files only, and the last line says what it means."""
     (tmp_path / "hello.py").write_text("import helper\n", encoding="utf-8")

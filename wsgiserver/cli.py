@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserver.addresses import AddressError, BindError
-from wsgiserver.loader import LoadError
+from wsgiserver.loader import LoadError, refuse_green_threads
 from wsgiserver.loader import resolve as find_application
 from wsgiserver.logs import coloured, configure_when_needed
 from wsgiserver.server import STOPPING, Server, serve
@@ -178,6 +178,7 @@ def start(settings: Settings) -> None:
     _forget_scripts_folder()
     with _Interrupts(settings.app):
         application, name = find_application(settings.app)
+    refuse_green_threads()
 
     def announce(server: Server) -> None:
         if not settings.quiet:

@@ -34,6 +34,11 @@ _NAME = re.compile(
     r"(?P<place>(?:[A-Za-z]:[\\/])?[^:]+)"  # a colon may follow the letter of a drive
     r"(?::(?P<path>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?)?"
 )
+# What makes threads of its own out of Python's: the module, what it tells by, and the call that did so.
+_GREEN = (
+    ("gevent.monkey", "is_module_patched", "monkey.patch_all()"),
+    ("eventlet.patcher", "is_monkey_patched", "eventlet.monkey_patch()"),
+)
 _MACHINERY = (__file__, importlib.__file__, "<frozen importlib")
 
 
@@ -85,6 +90,21 @@ def resolve(name: str) -> Loaded:
     if objection := _objection(value, name):
         raise LoadError(f"{name} {objection}")
     return Loaded(value, name)
+
+
+def refuse_green_threads() -> None:
+    """Raise `LoadError` when gevent or eventlet has put its own in the place of Python's threads, sockets or polling.
+
+    The server has imported half of these before and would get the other half: it would neither serve nor stop.
+    """
+    for module, question, call in _GREEN:
+        is_patched = getattr(sys.modules.get(module), question, None)
+        # What one of them calls threading is thread to the other.
+        if is_patched is not None and any(map(is_patched, ("threading", "thread", "select", "socket"))):
+            raise LoadError(
+                f"{module.partition('.')[0]} has replaced Python's threads or sockets by its own, "
+                f"but this server brings threads of its own; take {call} away"
+            )
 
 
 # The place: a path or a module, imported.
