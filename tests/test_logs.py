@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -294,6 +295,28 @@ def test_an_unfinished_line_waits_for_its_end_or_for_flush(capsys: pytest.Captur
     errors.flush()
     errors.flush()
     assert capsys.readouterr().err == "three"
+
+
+def test_an_unfinished_line_that_is_longer_than_8_kib_waits_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = ErrorStream()
+    errors.write("one\n" + "x" * 8192)
+    assert capsys.readouterr().err == "one\n"
+    errors.write("y")
+    assert capsys.readouterr().err == "x" * 8192 + "y"
+    errors.write("end\n")
+    assert capsys.readouterr().err == "end\n"
+
+
+def test_what_each_thread_has_not_finished_is_written_as_a_line_of_its_own_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    errors = ErrorStream()
+    errors.write("of this thread")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(errors.write, "of another").result()
+        errors.finish()
+        errors.finish()
+    assert capsys.readouterr().err == "of this thread\nof another\n"
 
 
 def test_flush_without_anything_written_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:

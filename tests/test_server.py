@@ -323,6 +323,20 @@ def test_stopping_closes_idle_connections_at_once(connect: Any) -> None:
     assert asked.rest() == silent.rest() == b""
 
 
+def test_what_an_application_has_not_finished_to_say_is_said_when_the_server_stops(
+    connect: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgi.errors"].write("without an end")
+        return answer(start_response, b"hello")
+
+    with Server(application, bind="127.0.0.1:0") as server:
+        client = connect(server)
+        client.get()
+        assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "without an end\n"
+
+
 def test_an_exchange_under_way_is_answered_with_connection_close(serve: Any, connect: Any) -> None:
     gate = Gate()
     server = serve(gate, threads=4)

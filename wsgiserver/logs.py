@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from wsgiserver.messages import BadRequest, Request, Unreadable
 
@@ -176,22 +176,32 @@ def _stamp(second: int) -> str:
     return f"[{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S', local)} {zone}]"
 
 
+# Characters of an unfinished line of wsgi.errors that wait for the rest of it.
+LINE: Final = 8 * 1024
+
+
 class ErrorStream:
     """``wsgi.errors`` of PEP 3333: a text stream to what ``sys.stderr`` is at that moment, for all threads.
 
     It writes whole lines, so that those of different threads do not mix (``print`` writes its text and its
-    line end one after the other). An unfinished line waits, thread by thread, for its end or for ``flush``.
+    line end one after the other). An unfinished line waits, thread by thread, for its end or for ``flush``, unless it
+    becomes longer than ``LINE``.
     """
 
     def __init__(self) -> None:
-        self._unfinished = threading.local()
+        # By thread; only while there is something.
+        self._unfinished: dict[int, str] = {}
 
     def write(self, text: str) -> int:
         """Take ``text``, which must be a ``str``; what makes whole lines is written in one call."""
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
-        lines, end, rest = (getattr(self._unfinished, "text", "") + text).rpartition("\n")
-        self._unfinished.text = rest
+        thread = threading.get_ident()
+        lines, end, rest = (self._unfinished.pop(thread, "") + text).rpartition("\n")
+        if len(rest) > LINE:
+            end, rest = end + rest, ""
+        if rest:
+            self._unfinished[thread] = rest
         _to_stderr(lines + end)
         return len(text)
 
@@ -201,10 +211,13 @@ class ErrorStream:
 
     def flush(self) -> None:
         """Write the unfinished line of this thread, if there is one."""
-        text = getattr(self._unfinished, "text", "")
-        if text:
-            self._unfinished.text = ""
-            _to_stderr(text)
+        _to_stderr(self._unfinished.pop(threading.get_ident(), ""))
+
+    def finish(self) -> None:
+        """End the unfinished lines of all threads, and write them."""
+        for thread in list(self._unfinished):
+            if text := self._unfinished.pop(thread, ""):
+                _to_stderr(f"{text}\n")
 
 
 def _to_stderr(text: str) -> None:

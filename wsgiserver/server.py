@@ -65,12 +65,12 @@ class Server:
             raise TypeError(f"a WSGI application is a callable; this is {application!r}")
         self.settings = _override(settings, overrides)
         self.listeners: list[Listener] = []
-        errors = ErrorStream()
+        self._errors = ErrorStream()
         if self.settings.strict:
             from wsgiserver.strict import Reporter, strict  # only for those who ask for it
 
-            application = strict(application, report=Reporter(errors))
-        self.site = Site(application, self.settings, errors, observers, multithread=self.settings.threads > 1)
+            application = strict(application, report=Reporter(self._errors))
+        self.site = Site(application, self.settings, self._errors, observers, multithread=self.settings.threads > 1)
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
@@ -205,6 +205,7 @@ class Server:
             # A thread that is still in the application after its time is left to it; threads are daemons.
             baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME))
             self._end()  # with one thread, the loop cannot say so
+            self._errors.finish()
             if late:
                 self.site.report(f"stopped before the end of {late}")
         if self._failure is not None:
