@@ -498,6 +498,54 @@ def test_who_waits_for_the_server_learns_that_it_was_stopped_before_the_end(conn
     assert server.over
 
 
+UPLOAD = b"PUT /%s HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc"
+CUT = {
+    "in the application": ([WAIT], "GET /wait"),
+    "in a body": ([UPLOAD % b"\xff"], r"PUT /\xff"),
+    "in a long target": ([UPLOAD % (b"x" * 300)], f"PUT /{'x' * 195}..."),
+    "in a head": ([b"GET /no"], "one whose head was not whole"),
+    "in a response": ([GET.replace(b"/", b"/large", 1)], "GET /large"),
+    "in many": ([UPLOAD % b"%d" % number for number in range(5)], "PUT /0, PUT /1, PUT /2 and 2 more"),
+}
+
+
+@pytest.mark.parametrize(("sent", "named"), CUT.values(), ids=CUT)
+def test_what_a_stop_does_not_wait_for_to_the_end_is_counted_and_named(
+    connect: Any, capsys: pytest.CaptureFixture[str], sent: list[bytes], named: str
+) -> None:
+    gate = Gate()
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        return answer(start_response, LARGE) if environ["PATH_INFO"] == "/large" else gate(environ, start_response)
+
+    with Server(application, bind="127.0.0.1:0", timeout_stop=0.01) as server:
+        clients = [connect(server).send(data) for data in sent]
+        if sent == [WAIT]:
+            assert gate.entered.wait(PATIENCE)
+        elif named == "GET /large":
+            assert clients[0].stream.peek(1)
+        assert connect(server).get().status == 200  # whatever was sent before was read
+    gate.open.set()
+    count = f"{len(sent)} request{'s' * (len(sent) > 1)}"
+    assert capsys.readouterr().err == f"wsgiserver: stopped before the end of {count} under way: {named}\n"
+
+
+@needs_signals
+@needs_unix
+def test_a_stop_says_that_it_waits_for_an_upload(command: Any, connect: Any, tmp_path: Path) -> None:
+    process = command("apps.hello:app", "--no-access-log")
+    client = connect(str(tmp_path / "s")).send(
+        UPLOAD.replace(b"\r\n\r\nabc", b"\r\nExpect: 100-continue\r\n\r\n") % b""
+    )
+    assert client.stream.readline() == b"HTTP/1.1 100 Continue\r\n"
+    process.send_signal(signal.SIGTERM)
+    line = process.stderr.readline()
+    assert line == "wsgiserver: 1 request under way; stopping in 30 s at the latest, or at a second signal\n"
+    client.stream.readline()
+    assert client.send(b"x" * 9).response().status == 200
+    assert ended_well(process, tmp_path)
+
+
 def test_a_response_that_has_left_is_not_cut_by_a_stop_while_its_application_goes_on(connect: Any) -> None:
     gate = Gate()
     body = b"x" * 200_000  # which the system takes from the server before the client takes it from there
@@ -902,8 +950,9 @@ def ended_well(process: subprocess.Popen[str], tmp_path: Path) -> bool:
     It may say that it waits for a request, and that it waited in vain.
     """
     _, errors = process.communicate(timeout=PATIENCE)
-    waits, vain = "1 request under way; stopping in [0-9.]+ s at the latest, or at a second signal", "stopped before .*"
-    assert re.fullmatch(f"(wsgiserver: {waits}\n)?(wsgiserver: {vain} 1 request under way\n)?", errors)
+    waits = "1 request under way; stopping in [0-9.]+ s at the latest, or at a second signal"
+    vain = "stopped before the end of 1 request under way: GET /wait"
+    assert re.fullmatch(f"(wsgiserver: {waits}\n)?(wsgiserver: {vain}\n)?", errors)
     return process.returncode == 0 and not (tmp_path / "s").exists()
 
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Environ, Site
+from wsgiserver.exchange import Environ, Exchange, Site
 from wsgiserver.gateway import end_child
 from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
 from wsgiserver.sockets import Listener
@@ -80,6 +80,8 @@ class Loop:
         self._asleep = False
         # When to be through with what is under way, once somebody has asked to stop.
         self._stop_at: float | None = None
+        # What was not answered by then; None for a request whose head had not come whole.
+        self.cut: list[Exchange | None] = []
         self.over = False
         self._listening = True
         self._stopping_since = 0.0
@@ -378,6 +380,8 @@ class Loop:
             else:
                 ended = connection.unasked and not self._receive(connection)
             if late or ended:
+                if not ended and connection.state is not LINGERING:
+                    self.cut.append(connection.exchange)
                 connection.close()
                 self._settle(connection)
         self.over = late or not self.connections

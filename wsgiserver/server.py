@@ -17,17 +17,20 @@ from typing import Any
 
 from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
-from wsgiserver.exchange import Application, Observer, Site
-from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured
+from wsgiserver.exchange import Application, Exchange, Observer, Site
+from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured, escape
 from wsgiserver.loop import Loop
+from wsgiserver.messages import SHOWN
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
 from wsgiserver.sockets import Listener
-from wsgiserver.states import ANSWERING, WRITING
+from wsgiserver.states import CLOSED, LINGERING
 
 # Seconds that threads get to end once the loop is over and their exchanges are.
 JOIN_TIME = 5.0
 # Seconds for an application that is told so late that its client has gone to say good-bye, in ``close()`` perhaps.
 FAREWELL = 0.2
+# How many of the requests that a stop has cut are named.
+NAMED = 3
 # Seconds that the loop gets to see that its time is over.
 GRACE = 1.0
 
@@ -199,7 +202,7 @@ class Server:
                 return
             self._closed = True
             _not_for_children.discard(self)
-            late = self._tell_under_way()
+            late = self._waited_for()
             loop.close()
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
@@ -207,7 +210,8 @@ class Server:
             self._end()  # with one thread, the loop cannot say so
             self._errors.finish()
             if late:
-                self.site.report(f"stopped before the end of {late}")
+                shown = ", ".join(late[:NAMED]) + f" and {len(late) - NAMED} more" * (len(late) > NAMED)
+                self.site.report(f"stopped before the end of {_count(late)}: {shown}")
         if self._failure is not None:
             raise RuntimeError("the server failed, and has closed everything") from self._failure
 
@@ -221,11 +225,16 @@ class Server:
         if self._loop is not None:
             self._loop.leave_to_parent()
 
-    def _tell_under_way(self) -> str:
-        """Say how many exchanges are under way, in words; "" for none."""
-        connections = list(self._loop.connections.values()) if self._loop is not None else []
-        count = sum(connection.state in (ANSWERING, WRITING) for connection in connections)
-        return f"{count} request{'s' * (count > 1)} under way" if count else ""
+    def _waited_for(self) -> list[str]:
+        """Name the requests that a stop waits for, or did not wait for any longer."""
+        if self._loop is None:
+            return []
+        waited_for = [
+            connection.exchange or connection.outlasted
+            for connection in list(self._loop.connections.values())
+            if not connection.unasked and connection.state not in (LINGERING, CLOSED)
+        ]
+        return [_name(exchange) for exchange in (*self._loop.cut, *waited_for)]
 
     def __enter__(self) -> "Server":
         self.start()
@@ -238,6 +247,17 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {' '.join(self.urls) or 'not started'}>"
+
+
+def _name(exchange: Exchange | None) -> str:
+    if exchange is None:
+        return "one whose head was not whole"
+    line = f"{exchange.request.method} {exchange.request.target}"
+    return escape(line[:SHOWN]) + "..." * (len(line) > SHOWN)
+
+
+def _count(requests: list[str]) -> str:
+    return f"{len(requests)} request{'s' * (len(requests) > 1)} under way"
 
 
 # What a child process must not go on with, when an application forks: it would serve beside its parent, keep the port
@@ -349,8 +369,10 @@ class _Signals:
         if not server.over and self._count == 1:
             server.ask_to_stop()
             self._await_end(server, min(SETTLED, limit))
-            if waits_for := server._tell_under_way():
-                server.site.report(f"{waits_for}; stopping in {limit:g} s at the latest, or at a second signal")
+            if waited_for := server._waited_for():
+                server.site.report(
+                    f"{_count(waited_for)}; stopping in {limit:g} s at the latest, or at a second signal"
+                )
             self._await_end(server, limit)
         if not server.over:
             server.stop(0.0)
