@@ -380,7 +380,7 @@ class Loop:
             else:
                 ended = connection.unasked and not self._receive(connection)
             if late or ended:
-                if not ended and connection.state is not LINGERING:
+                if not ended and connection.state not in (LINGERING, CLOSED):
                     self.cut.append(connection.exchange)
                 connection.close()
                 self._settle(connection)
