@@ -25,8 +25,10 @@ from memory import (
     response,
 )
 
+from wsgiserver import connection
 from wsgiserver.connection import LINGER_SIZE, LINGER_TIME
 from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.files import store
 from wsgiserver.messages import SHOWN, BadRequest
 from wsgiserver.states import State, Watch
 
@@ -658,6 +660,30 @@ def test_the_file_of_a_body_is_closed_when_the_body_is_refused() -> None:
     assert client.send(b"zz\r\n").startswith(b"HTTP/1.1 400 ")
     client.finish()
     assert client.state is State.CLOSED
+
+
+@pytest.mark.parametrize("limit", [1, 1000], ids=["on disk", "in memory"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_body_for_which_no_memory_is_left_is_dropped_and_answered_with_500(
+    monkeypatch: pytest.MonkeyPatch, limit: int, whole: bool
+) -> None:
+    kept: list[Any] = []
+
+    def full(body: Any, data: bytes, limit: int) -> Any:
+        if b"3" in data:
+            raise MemoryError
+        kept.append(store(body, data, limit))
+        return kept[-1]
+
+    monkeypatch.setattr(connection, "store", full)
+    client = Client(hello, buffer_body=limit)
+    client.send(post("Content-Length: 10"))
+    answer = client.send(b"0123456789" if whole else b"01234567", at_once=2)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert kept[-1].closed
+    assert client.errors.getvalue() == "wsgiserver: a body could not be kept: no memory is left\n"
+    assert client.state is State.LINGERING
+    assert client.environs == []
 
 
 def test_a_large_body_is_whole() -> None:
@@ -1465,6 +1491,62 @@ def test_a_refusal_is_an_exchange_that_observers_see() -> None:
     assert (exchange.request.method, exchange.request.target) == ("-", "-")
     assert exchange.peer == "192.0.2.1:4711"
     assert exchange.complete
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_request_that_is_refused_is_told_with_its_own_version(version: int) -> None:
+    client = Client(hello)
+    client.send(b"GET /a HTTP/1.%d\r\nHost: a b\r\n\r\n" % version)
+    (exchange,) = client.exchanges
+    assert (exchange.request.method, exchange.request.target, exchange.request.minor) == ("GET", "/a", version)
+
+
+@pytest.mark.parametrize("lines", [["Content-Length: 5"], ["Transfer-Encoding: chunked"]])
+def test_a_request_whose_body_is_too_large_is_told_with_its_fields(lines: list[str]) -> None:
+    client = Client(hello, limit_body=4)
+    client.send(post(*lines, "User-Agent: teapot", body=chunks(b"abcde") if "chunked" in lines[0] else b"abcde"))
+    (exchange,) = client.exchanges
+    assert exchange.status[:3] == "413"
+    assert exchange.request.fields.variables["HTTP_USER_AGENT"] == "teapot"
+
+
+def test_a_fault_of_the_server_while_an_application_runs_costs_that_client_its_connection_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*of: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("wsgiserver.connection.run", fail)
+    client = Client(hello)
+    assert client.send(GET) == b""
+    assert (client.state, client.end) == (State.CLOSED, "reset")
+    assert [exchange.complete for exchange in client.exchanges] == [False]
+
+
+def test_a_file_that_the_connection_has_taken_is_closed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A number that was closed may be another file's by then."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    closed: list[int] = []
+    close = os.close
+    monkeypatch.setattr("os.close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        monkeypatch.setattr(client.connection, "_hand_in", fail)
+        return environ["wsgi.file_wrapper"](path.open("rb"))
+
+    def fail(connection: Any) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr("os.close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
+        raise RecursionError
+
+    client = Client(application, stream=MemoryStream(sendfile=True))
+    client.send(GET)
+    client.vanish()
+    client.connection.close()
+    assert closed
+    assert len(closed) == len(set(closed))
 
 
 def test_a_refused_body_is_an_exchange_of_its_request() -> None:

@@ -833,6 +833,37 @@ def test_a_body_has_time_between_two_pieces_and_not_as_a_whole(house: Any, join:
     assert client.response().status == 408
 
 
+HALF_BODY = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "bad"),
+    [
+        ("HEAD", b"", b"BAD\r\n\r\n"),
+        ("HEAD", b"GET / HTTP/1.1\r\n", b"BAD LINE\r\n\r\n"),
+        ("IDLE", GET, b"BAD\r\n\r\n"),
+        ("BODY", HALF_BODY, b"xBAD\r\n"),
+    ],
+    ids=["first head", "half a head", "idle", "body"],
+)
+def test_a_bad_request_that_comes_when_its_time_is_over_is_refused_and_the_others_are_served(
+    house: Any, join: Any, state: str, before: bytes, bad: bytes
+) -> None:
+    """It comes between its deadline and the next sweep, which would have closed the connection."""
+    made = house(timeout_head=10, timeout_body=10, timeout_keep_alive=10)
+    client, other = join(made, before), join(made, GET)
+    made.turn_until(lambda: made.states == [state, "IDLE"])
+    answered = client.response() if state == "IDLE" else None
+    made.poller.now += 10.2
+    made.loop._next_sweep = made.poller.now + 0.8
+    client.send(bad)
+    made.turn(4)
+    assert client.response().status == 400
+    assert answered is None or answered.status == 200
+    other.response()
+    assert other.send(GET) and made.turn(4) and other.response().content == b"hello"
+
+
 def test_an_idle_connection_is_closed_when_its_time_is_over(house: Any, join: Any) -> None:
     made = house(timeout_keep_alive=15)
     client = join(made, GET)

@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 
 from wsgiserver.environ import make_environ, tell_decoded
 from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
-from wsgiserver.files import FilePart, FileShortened, store
+from wsgiserver.files import FilePart, FileShortened, drop, store
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable
@@ -129,7 +129,7 @@ class Connection:
         except BadRequest as bad:
             self._refuse(bad, now)
             return False
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._excuse(error, now)
             return False
         self.state = ANSWERING
@@ -170,9 +170,12 @@ class Connection:
         """Answer that the request cannot be."""
         self._answer(refusal(bad, terse=self.site.settings.terse_errors), bad, now)
 
-    def _excuse(self, error: OSError, now: float) -> None:
-        """Answer that the body cannot be kept, on a disk that is full or missing perhaps."""
-        self.site.report(f"a body could not be kept in a temporary file: {error}")
+    def _excuse(self, error: OSError | MemoryError, now: float) -> None:
+        """Answer that the body cannot be kept, on a disk that is full or missing, or in a memory that is full."""
+        self._clear_frames(error)  # which have pieces of it
+        drop(self._body)
+        self._body = None
+        self.site.report(f"a body could not be kept: {str(error) or 'no memory is left'}")
         self._answer(page(500, "500 Internal Server Error\n\nThe server could not keep the body.\n"), error, now)
 
     def _answer(self, application: Application, error: Exception, now: float) -> None:
@@ -180,14 +183,14 @@ class Connection:
         exchange = self.exchange
         if exchange is None:
             asked = self._reader.asked
-            if asked is not None:
-                request = Request(*asked[:5], 1, UNREADABLE.fields)
+            if asked is None:
+                request: Request = Unreadable(error.line if isinstance(error, BadRequest) else b"")
             else:
-                request = Unreadable(error.line if isinstance(error, BadRequest) else b"")
+                request = asked if isinstance(asked, Request) else Request(*asked, UNREADABLE.fields)
             self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
         exchange.error = error
         exchange.keep_alive = False
-        self.state = ANSWERING
+        self._enter(ANSWERING, now)
         run(application, {}, exchange)
 
     # -- the exchange: the thread that runs it ---------------------------------------------------------------------
@@ -367,7 +370,7 @@ class Connection:
         if self.outlasted is not None:
             exchange = self.outlasted
             self.outlasted = None
-        elif exchange is None or exchange.progress is not ENDED:
+        elif exchange is None or (exchange.progress is not ENDED and not self._cut):
             self._enter(BODY, now)  # it was 100 (Continue)
             return False
         else:
@@ -405,7 +408,8 @@ class Connection:
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
-        if not exchange.request.keep_alive and self._reader.complete and not self._sends_more():
+        refused = isinstance(exchange.error, BadRequest)
+        if not refused and not exchange.request.keep_alive and self._reader.complete and not self._sends_more():
             self.close()  # the client asked for it
             return
         self.stream.shut()
@@ -483,10 +487,8 @@ class Connection:
         self.deadline = math.inf
         self._out = b""
         self._close_file()
-        if self._body is not None:
-            with suppress(OSError):  # a full disk, once more: what was not written is written now
-                self._body.close()
-            self._body = None
+        drop(self._body)
+        self._body = None
 
     def _close_file(self) -> None:
         if self._file is not None:

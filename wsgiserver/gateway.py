@@ -106,7 +106,8 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
     try:
         exchange.finish_file(descriptor, offset, max(status.st_size - offset, 0))
     except BaseException:
-        os.close(descriptor)
+        if exchange.progress is not ENDED:  # else it is the channel's
+            os.close(descriptor)
         raise
     return True
 

@@ -142,8 +142,8 @@ class Reader:
         self._extensions = 0
         # Those of the last chunked body.
         self.trailers: list[tuple[str, str]] = []
-        # The last request line that could be read, as ``parse_request_line`` gives it.
-        self.asked: RequestLine | None = None
+        # The last request that could be read as far as its line, as ``parse_request_line`` gives that, or whole.
+        self.asked: Request | RequestLine | None = None
 
     @property
     def complete(self) -> bool:
@@ -346,9 +346,7 @@ class Reader:
         length = fields.content_length
         if length:
             if length > self._limits.limit_body:
-                # The head was remembered perhaps, and its request line not read anew.
-                line = request.method, request.target, request.path, request.query, request.authority, request.minor
-                self.asked = line
+                self.asked = request
                 raise self._body_too_large()
             self._phase = Phase.LENGTH
             self._left = length
