@@ -23,6 +23,7 @@ from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.sockets import Stream
 
 ROOT = Path(__file__).parents[1]
 # As long as a test may wait; a test that passes never does.
@@ -899,6 +900,24 @@ def test_an_upload_that_cannot_be_kept_is_refused_and_the_server_goes_on(
     client = connect(server).send(b"PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000))
     assert client.response().status >= 500
     assert connect(server).get().status == 200
+
+
+def test_a_client_for_whose_bytes_there_is_no_memory_is_let_go_and_the_server_goes_on(serve: Any, connect: Any) -> None:
+    def fail(size: int) -> bytes:
+        raise MemoryError
+
+    class Unlucky(Stream):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.recv = fail
+
+    server = serve(hello)
+    other = connect(server)
+    assert other.get().status == 200
+    server.listeners[0].stream = Unlucky
+    assert connect(server).rest() == b""
+    server.listeners[0].stream = Stream
+    assert other.get().status == connect(server).get().status == 200
 
 
 def test_a_temporary_file_is_gone_with_its_request(serve: Any, connect: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import IO, Final
 
@@ -50,7 +51,8 @@ class FilePart:
 def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
     """Add a piece to a body, or begin one: in memory, and past ``limit`` octets in an unnamed temporary file.
 
-    Gives the body, which may be another than before. Raises ``OSError`` when the disk does not take it.
+    Gives the body, which may be another than before. Raises ``OSError`` when the disk does not take it, and
+    ``MemoryError`` when there is no room in memory.
     """
     if body is None:
         body = BytesIO()
@@ -63,3 +65,10 @@ def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
     body.write(data)
     body.flush()  # else a child process that the application forks meanwhile would write the rest once more
     return body
+
+
+def drop(body: IO[bytes] | None) -> None:
+    """Let go of a body, if there is one."""
+    if body is not None:
+        with suppress(OSError):  # a full disk, once more: what was not written is written now
+            body.close()

@@ -187,7 +187,7 @@ class Loop:
         except BlockingIOError:
             self._settle(connection)
             return False
-        except OSError:
+        except (OSError, MemoryError):
             data = b""
         if connection.receive(data):
             connection.queued = True
