@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -427,6 +428,38 @@ def test_slow_applications_are_answered_as_they_finish(recorded: Any, log: list[
 
     made.turn()
     assert log == ["read"] * 3 + ["run", "write"] * 3
+
+
+@pytest.mark.parametrize("method", ["advance", "flush", "expire"])
+def test_where_the_server_itself_fails_with_a_client_the_others_are_served(
+    house: Any, join: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    made = house()
+    client, other = join(made, GET), join(made, GET)
+    made.turn_until(lambda: len(made.exchanges) == 2)
+    client.response()
+    other.response()
+    usual = getattr(Connection, method)
+    unlucky = next(iter(made.loop.connections.values()))
+
+    def fail(connection: Connection, *of: Any) -> Any:
+        if connection is unlucky:
+            raise LookupError("a fault of the server's own")
+        return usual(connection, *of)
+
+    monkeypatch.setattr(Connection, method, fail)
+    if method == "expire":
+        unlucky.deadline = 0.0
+        client.send(b"GET")
+    else:
+        client.send(GET)
+    other.send(GET)
+    made.turn_until(lambda: len(made.loop.connections) == 1)
+    made.turn_until(lambda: made.states == ["IDLE"])
+    assert other.response().content == b"hello"
+    with suppress(ConnectionError):
+        assert client.rest() == b""
+    assert "LookupError: a fault of the server's own" in made.errors.getvalue()
 
 
 def test_a_new_leader_writes_first_and_goes_on_with_the_rest(recorded: Any, log: list[str]) -> None:
@@ -861,7 +894,9 @@ def test_a_bad_request_that_comes_when_its_time_is_over_is_refused_and_the_other
     assert client.response().status == 400
     assert answered is None or answered.status == 200
     other.response()
-    assert other.send(GET) and made.turn(4) and other.response().content == b"hello"
+    other.send(GET)
+    made.turn(4)
+    assert other.response().content == b"hello"
 
 
 def test_an_idle_connection_is_closed_when_its_time_is_over(house: Any, join: Any) -> None:

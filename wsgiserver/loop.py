@@ -203,11 +203,16 @@ class Loop:
         for _ in range(len(ready)):
             connection = ready.popleft()
             connection.queued = False
-            if not connection.advance(now):
-                if connection.deadline <= now:
-                    connection.expire(now)
-                self._settle(connection)
-            elif not call(connection) or self._closed:
+            try:
+                whole = connection.advance(now)
+                if not whole:
+                    if connection.deadline <= now:
+                        connection.expire(now)
+                    self._settle(connection)
+            except Exception as error:
+                self._drop(connection, error)
+                continue
+            if whole and (not call(connection) or self._closed):
                 return False
             if unsent and clock() > until:
                 self._write()
@@ -222,11 +227,14 @@ class Loop:
         held_send = self._held.send if self.crowded and self._held is not None else None
         while unsent:
             connection = unsent.popleft()
-            if connection.flush(now, held_send):
-                connection.queued = True
-                self._ready.append(connection)
-            elif connection.state is not IDLE or connection.watching is not READ or not self._accepting:
-                self._settle(connection)
+            try:
+                if connection.flush(now, held_send):
+                    connection.queued = True
+                    self._ready.append(connection)
+                elif connection.state is not IDLE or connection.watching is not READ or not self._accepting:
+                    self._settle(connection)
+            except Exception as error:
+                self._drop(connection, error)
         self._sweep_soon()
 
     def _sweep_soon(self) -> None:
@@ -244,6 +252,16 @@ class Loop:
             self._forget(connection)
         elif not self._accepting and connection.state is IDLE:
             self._accept(True)  # it can make room for one who waits at the door
+
+    def _drop(self, connection: Connection, error: Exception) -> None:
+        """Let go of a client with whom the server itself has failed, or had no memory left; the others are served."""
+        self.site.report("the server failed with a client, and has closed that connection", error)
+        connection.abrupt = True
+        connection.close()
+        try:
+            self._settle(connection)
+        except Exception:  # the poller does not know it, or it is forgotten already
+            self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
         if self.connections.pop(connection.descriptor, None) is None:
@@ -340,7 +358,10 @@ class Loop:
             if connection.state is ANSWERING:
                 continue
             if connection.deadline <= now and not connection.queued:
-                self._expire(connection, now)
+                try:
+                    self._expire(connection, now)
+                except Exception as error:
+                    self._drop(connection, error)
             elif connection.state is IDLE:
                 connection.rest()
             nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
