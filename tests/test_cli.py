@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 from urllib.parse import urlsplit
 
 import pytest
@@ -650,6 +651,61 @@ sys.exit(cli.main())
     assert answers == [b"HTTP/1.1 200", b"HTTP/1.1 400"] * 4
     assert status == 0
     assert "cannot write" not in err
+
+
+LIMITED = """
+import resource
+
+def app(environ, start_response):
+    files = [open(__file__) for _ in range(60)]
+    for file in files:
+        file.close()
+    start_response("200 OK", [])
+    return [b"%d" % resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+"""
+needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on descriptors here")
+
+
+def limited(option: str) -> list[str]:
+    """Give the command as it is when the shell has set such a limit on descriptors."""
+    return ["sh", "-c", f'ulimit {option}; exec "$@"', "sh", *COMMAND]
+
+
+@needs_limits
+def test_the_command_raises_the_limit_of_descriptors_to_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(LIMITED, encoding="utf-8")
+    with serving("hello", "--threads", "4", "--limit-connections", "150", command=limited("-S -n 100")) as served:
+        assert served.get("/") == (200, b"%d" % (150 + 4 * 4 + 64))
+        assert served.banner[0].startswith("wsgiserver ")
+        assert served.stop() == (0, ANY, "")
+
+
+@needs_limits
+def test_idle_clients_leave_the_application_its_descriptors(tmp_path: Path) -> None:
+    """Where the limit cannot be raised, there are as many fewer of them, and that is said."""
+    (tmp_path / "hello.py").write_text(LIMITED, encoding="utf-8")
+    with serving("hello", "--threads", "4", command=limited("-n 200")) as served, contextlib.ExitStack() as stack:
+        assert served.banner[0] == (
+            "wsgiserver: 120 connections at once instead of 1000, as this process may not open enough files; "
+            "raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections 120"
+        )
+        for _ in range(130):
+            client = http.client.HTTPConnection(urlsplit(served.urls[0]).netloc, timeout=30)
+            stack.enter_context(contextlib.closing(client)).request("GET", "/")
+            response = client.getresponse()
+            assert (response.status, response.read()) == (200, b"200")
+        assert served.stop() == (0, ANY, "")
+
+
+@needs_limits
+def test_print_config_says_how_many_connections_there_is_room_for() -> None:
+    def shown(*arguments: str) -> str:
+        command = [*limited("-n 200"), "--print-config", "--threads", "4", *arguments]
+        page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(" ".join(line.split()) for line in page.splitlines() if "connections" in line)
+
+    assert shown() == "limit-connections = 1000 # default; but there is room for 120 (ulimit -n)"
+    assert shown("--limit-connections=120") == "limit-connections = 120 # --limit-connections"
 
 
 def installed(folder: Path) -> list[str]:

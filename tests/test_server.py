@@ -23,6 +23,7 @@ from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.server import make_room, share_descriptors
 from wsgiserver.sockets import Stream
 
 ROOT = Path(__file__).parents[1]
@@ -292,6 +293,54 @@ def test_serve_writes_the_access_log_to_standard_output(connect: Any, capsys: py
     thread.start()
     thread.join(PATIENCE)
     assert '"GET /there HTTP/1.1" 200 5' in capsys.readouterr().out
+
+
+ENOUGH = 1000 + 4 * 16 + 64
+
+
+@pytest.mark.parametrize(
+    ("connections", "threads", "soft", "hard", "limit", "room"),
+    [
+        (1000, 16, 1024, 4096, ENOUGH, 1000),
+        (1000, 16, 1024, ENOUGH, ENOUGH, 1000),
+        (1000, 16, ENOUGH, ENOUGH, ENOUGH, 1000),
+        (1000, 16, 65536, sys.maxsize, 65536, 1000),
+        (1000, 16, sys.maxsize, sys.maxsize, sys.maxsize, 1000),
+        (1000, 16, 1024, ENOUGH - 1, ENOUGH - 1, 999),
+        (1000, 16, 1024, 1024, 1024, 1024 - 128),
+        (1000, 1, 1024, 1024, 1024, 1024 - 68),
+        (100, 16, 1024, 1024, 1024, 100),
+        (1000, 16, 128, 128, 128, 64),
+        (1000, 16, 40, 40, 40, 20),
+        (10, 16, 40, 40, 40, 10),
+    ],
+)
+def test_descriptors_are_shared_between_connections_and_the_application(
+    connections: int, threads: int, soft: int, hard: int, limit: int, room: int
+) -> None:
+    assert share_descriptors(connections, threads, soft, hard) == (limit, room)
+
+
+def test_a_server_in_a_block_leaves_the_limit_of_descriptors_to_its_program(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limits on descriptors")
+    monkeypatch.setattr(resource, "setrlimit", None)
+    assert serve(hello, limit_connections=100_000_000).settings.limit_connections == 100_000_000
+
+
+def test_where_the_limit_of_descriptors_cannot_be_raised_there_are_fewer_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system may have another limit than the one that it tells."""
+    resource = pytest.importorskip("resource", reason="this system has no limits on descriptors")
+
+    def fail(*arguments: Any) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", fail)
+    assert make_room(1000, 16) == 128
 
 
 def test_observers_see_each_exchange_or_at_once_those_of_a_turn(connect: Any) -> None:

@@ -18,7 +18,7 @@ from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError, refuse_green_threads
 from wsgiserver.loader import resolve as find_application
 from wsgiserver.logs import coloured, configure_when_needed
-from wsgiserver.server import STOPPING, Server, serve
+from wsgiserver.server import STOPPING, Server, make_room, serve
 from wsgiserver.settings import (
     ADDRESSES,
     APPLICATION,
@@ -145,7 +145,7 @@ def run(given: dict[str, Any]) -> int:
         return 0
     resolved = resolve(given, os.environ)
     if print_config:
-        print(config(resolved))
+        print(config(_with_room(resolved)))
         return 0
     _change_folder(resolved)
     try:
@@ -155,6 +155,16 @@ def run(given: dict[str, Any]) -> int:
     except (AddressError, BindError) as error:
         raise BadSetting(resolved.blame("bind", error)) from None
     return 0
+
+
+def _with_room(resolved: Resolved) -> Resolved:
+    """Note with the limit of connections when the system has no room for as many, so that `serve` will lower it."""
+    settings = resolved.settings
+    room = make_room(settings.limit_connections, settings.threads)
+    if room == settings.limit_connections:
+        return resolved
+    source = f"{resolved.sources['limit_connections']}; but there is room for {room} (ulimit -n)"
+    return resolved._replace(sources={**resolved.sources, "limit_connections": source})
 
 
 def _change_folder(resolved: Resolved) -> None:

@@ -37,6 +37,10 @@ GRACE = 1.0
 # The signals that stop a server which owns its process.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+# Descriptors that clients leave to the application and to the server itself: so many a thread, and so many beside.
+PER_THREAD = 4
+RESERVE = 64
+
 # Seconds that the command serves before it loads what reports of errors need.
 SETTLED = 0.1
 
@@ -286,22 +290,58 @@ def serve(
     """Serve an application until SIGINT, SIGTERM or SIGHUP (unless that is ignored); a second signal stops at once.
 
     Takes what ``Server`` takes, and writes the access log to standard output unless that is switched off.
-    ``on_start`` is called with the server once it listens. Off the main thread it leaves signals alone.
+    ``on_start`` is called with the server once it listens. Off the main thread it leaves signals alone, and the limit on
+    descriptors, which it else raises to what it needs, or has fewer connections.
     """
     settings = _override(settings, overrides)
     if settings.access_log and not settings.quiet:
         observers = (*observers, AccessLog(_write_out, coloured(sys.stdout), at_terminal(sys.stdout)))
-    server = Server(application, settings=settings, observers=observers)
     on_start = on_start or (lambda server: None)
     if threading.current_thread() is not threading.main_thread():
-        with server:
+        with Server(application, settings=settings, observers=observers) as server:
             on_start(server)
             server.wait()
         return
+    wanted = settings.limit_connections
+    room = make_room(wanted, settings.threads)
+    server = Server(application, settings=settings, observers=observers, limit_connections=room)
+    if room < wanted:
+        server.site.report(
+            f"{room} connections at once instead of {wanted}, as this process may not open enough files; "
+            f"raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections {room}"
+        )
     server._owns_process = True
     with _Signals() as signals, server:
         on_start(server)
         signals.obey(server)
+
+
+def make_room(connections: int, threads: int) -> int:
+    """Raise this process's limit of descriptors to what so many need; give how many connections have room then."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are no descriptors
+        return connections
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in now)
+    limit, room = share_descriptors(connections, threads, soft, hard)
+    if limit > soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, now[1]))
+        except (OSError, ValueError):  # macOS does not tell all of its limits
+            _, room = share_descriptors(connections, threads, soft, soft)
+    return room
+
+
+def share_descriptors(connections: int, threads: int, soft: int, hard: int) -> tuple[int, int]:
+    """Give the soft limit to set, where ``soft`` and ``hard`` are set, and how many connections have room then.
+
+    It is raised as far as so many connections and calls of the application need, and never lowered. Where that is too
+    little for all, the application has what it needs, or half.
+    """
+    reserve = PER_THREAD * threads + RESERVE
+    limit = max(soft, min(connections + reserve, hard))
+    return limit, min(connections, max(limit - reserve, limit // 2))
 
 
 def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
