@@ -290,8 +290,8 @@ def serve(
     """Serve an application until SIGINT, SIGTERM or SIGHUP (unless that is ignored); a second signal stops at once.
 
     Takes what ``Server`` takes, and writes the access log to standard output unless that is switched off.
-    ``on_start`` is called with the server once it listens. Off the main thread it leaves signals alone, and the limit on
-    descriptors, which it else raises to what it needs, or has fewer connections.
+    ``on_start`` is called with the server once it listens. Off the main thread it leaves alone the signals, and the
+    limit on descriptors; else it raises that to what it needs, or takes fewer connections where it cannot.
     """
     settings = _override(settings, overrides)
     if settings.access_log and not settings.quiet:
