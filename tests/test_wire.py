@@ -181,6 +181,54 @@ def test_exceptions_that_end_a_program_reach_the_caller_too(stop: type[BaseExcep
         call(wire(application))
 
 
+class Interrupted(list[bytes]):
+    """A body that fails, and whose ``close()`` is interrupted."""
+
+    def __init__(self, stop: BaseException) -> None:
+        super().__init__([b"a"])
+        self.stop = stop
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise Broken
+
+    def close(self) -> None:
+        raise self.stop
+
+
+STOPS = [KeyboardInterrupt(), pytest.fail.Exception("too late"), pytest.skip.Exception("not here")]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=repr)
+@pytest.mark.parametrize("raise_errors", [True, False])
+def test_what_ends_the_test_or_the_run_reaches_the_caller_and_is_never_answered(
+    stop: BaseException, raise_errors: bool
+) -> None:
+    """Ctrl-C, pytest.fail and pytest.skip in the application, and the time limits of pytest-timeout."""
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/close":
+            start_response("200 OK", [])
+            return Interrupted(stop)
+        raise stop
+
+    for path in ("/", "/close"):
+        for ask in (
+            lambda: call(wire(application, raise_errors=raise_errors), make_environ(PATH_INFO=path)),  # noqa: B023
+            lambda: WireClient(application, raise_errors=raise_errors).request("GET", path),  # noqa: B023
+        ):
+            with pytest.raises(type(stop)) as caught:
+                ask()  # type: ignore[no-untyped-call]
+            assert caught.value is stop
+
+
+def test_an_application_that_exits_is_answered_as_on_any_server_where_errors_are_not_raised() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        raise SystemExit
+
+    assert call(wire(application, raise_errors=False))[0][:3] == "500"
+    assert WireClient(application).request("GET").code == 500
+
+
 def test_a_body_of_the_wrong_length_is_the_applications_failure() -> None:
     """Tools without a wire let it pass."""
     for length in ("4", "6"):
@@ -272,6 +320,19 @@ def test_a_body_that_was_sent_can_be_sent_again() -> None:
     environ = make_environ(CONTENT_LENGTH="4", **{"wsgi.input": io.BytesIO(b"body")})
     for _ in range(2):
         assert call(wire(echo), environ)[2] == b"body"
+
+
+def test_a_wire_beneath_another_that_is_strict_is_no_fault() -> None:
+    environ = make_environ(CONTENT_LENGTH="4", **{"wsgi.input": io.BytesIO(b"body")})
+    assert call(wire(wire(echo), strict=True), environ)[2] == b"body"
+
+
+def test_a_length_may_be_a_number_and_stand_in_the_headers_too() -> None:
+    """As careless clients have it; the application sees what it sees from a server."""
+    given = {"CONTENT_LENGTH": 4, "HTTP_CONTENT_LENGTH": 9, "HTTP_CONTENT_TYPE": "a/b", "CONTENT_TYPE": "text/plain"}
+    seen = asked(make_environ(**given, **{"wsgi.input": io.BytesIO(b"body")}))
+    assert (seen["CONTENT_LENGTH"], seen["CONTENT_TYPE"]) == ("4", "text/plain")
+    assert not {"HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"} & seen.keys()
 
 
 def test_input_that_nobody_said_would_end_is_not_read() -> None:
@@ -381,7 +442,27 @@ def test_an_exchange_shows_itself_line_by_line() -> None:
         (b"GET /?user=a&access_token=b&c=d HTTP/1.1", b"GET /?user=a&access_token=***&c=d HTTP/1.1"),
         (b"\r\n\r\npassword=x&name=y", b"\r\n\r\npassword=***&name=y"),
         (b'{"password": "a\\"b", "name": "y"}', b'{"password": ***, "name": "y"}'),
-        (b'name="password"\r\n\r\nsecret\r\n--b', b'name="password"\r\n\r\n***\r\n--b'),
+        (b'name="password"\r\n\r\nsecret\r\n--b--\r\n', b'name="password"\r\n\r\n***\r\n--b--\r\n'),
+        # Names as frameworks nest them.
+        (b"user[password]=x&name=y", b"user[password]=***&name=y"),
+        (b"user%5Bpassword%5D%5B%5D=x&name=y", b"user%5Bpassword%5D%5B%5D=***&name=y"),
+        (b"user.password=x", b"user.password=***"),
+        (b'{"user.password": "x", "name": "y"}', b'{"user.password": ***, "name": "y"}'),
+        (b'name="user[password]"\r\n\r\nx', b'name="user[password]"\r\n\r\n***'),
+        (b"name=password; a=b\r\n\r\nx", b"name=password; a=b\r\n\r\n***"),
+        (b"form-data; name=password\r\n\r\nx", b"form-data; name=password\r\n\r\n***"),
+        # Values of several lines and pieces; those that are cut.
+        (
+            b'--b\r\nX: y; name="secret"\r\n\r\n1\r\n--2--\r\n\r\n3\r\n--b\r\nX: y; name="a"\r\n\r\n4\r\n--b--',
+            b'--b\r\nX: y; name="secret"\r\n\r\n***\r\n--b\r\nX: y; name="a"\r\n\r\n4\r\n--b--',
+        ),
+        (b'{"passwords": ["a", "]", {"b": ["c"]}], "name": "y"}', b'{"passwords": ***, "name": "y"}'),
+        (b'{"token": {"a": "}", "b": 1}, "name": [1]}', b'{"token": ***, "name": [1]}'),
+        (b'{"tokens": ["a", "b', b'{"tokens": ***'),
+        (b'{"token": 17, "name": "y"}', b'{"token": ***, "name": "y"}'),
+        # Other places in a target.
+        (b"Location: /?a=b#access_token=x&c=d", b"Location: /?a=b#access_token=***&c=d"),
+        (b"GET /a;jsessionid=x HTTP/1.1", b"GET /a;jsessionid=*** HTTP/1.1"),
         (b"a word about passwords: none", b"a word about passwords: none"),
     ],
 )
@@ -412,6 +493,22 @@ def test_a_chunked_body_goes_out_and_comes_back() -> None:
     client = WireClient(lambda environ, start: start("200 OK", []) and iter([environ["wsgi.input"].read(), b"!"]))
     response = client.request("POST", "/", body=[b"one", b"two"])
     assert (response.body, response.chunks, response.complete) == (b"onetwo!", [b"onetwo", b"!"], True)
+
+
+@pytest.mark.parametrize("body", [b"body", bytearray(b"body"), memoryview(b"body"), [b"bo", b"dy"]])
+def test_a_request_is_framed_once_by_the_caller_or_by_the_client(body: Any) -> None:
+    client = WireClient(echo)
+    assert client.request("POST", body=body).body == b"body"
+    assert client.request("POST", "/", iter([("content-length", "4")]), body).body == b"body"
+    with pytest.raises(TypeError, match="encode"):
+        client.request("POST", body="body")
+
+
+@pytest.mark.parametrize("body", [b"4\r\nbody\r\n0\r\n\r\n", [b"bo", b"dy"]])
+def test_a_body_that_the_caller_says_is_chunked_is_sent_so_once(body: Any) -> None:
+    client = WireClient(echo)
+    assert client.request("POST", "/", [("Transfer-Encoding", "chunked")], body).body == b"body"
+    assert client.sent.count(b"Transfer-Encoding") == 1
 
 
 def test_a_client_that_expects_leave_gets_it_before_the_answer() -> None:
@@ -534,3 +631,9 @@ def test_the_text_of_a_response_is_read_in_its_charset() -> None:
     response = read_response(data, "GET", ended=True)
     assert response is not None
     assert response.text == "\xfc"
+
+
+@pytest.mark.parametrize("charset", ["unknown", "hex", "idna"])
+def test_a_charset_that_does_not_decode_is_read_as_utf_8(charset: str) -> None:
+    client = WireClient(answering(["ü".encode() + b"\xff"], ("Content-Type", f"text/plain; charset={charset}")))
+    assert client.request("GET").text == "ü\\xff"

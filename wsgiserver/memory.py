@@ -224,6 +224,14 @@ def chunked(pieces: Iterable[bytes]) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
 
 
+def must_reach_caller(error: BaseException) -> bool:
+    """Tell whether an error ends more than the application: Ctrl-C, ``pytest.fail``, ``pytest.skip``, a time limit.
+
+    No test may go on after it as if the application had answered 500. SystemExit is answered so by any server.
+    """
+    return not isinstance(error, Exception | SystemExit)
+
+
 def own_traceback(error: BaseException) -> BaseException:
     """Take the server's frames away from above the application's.
 

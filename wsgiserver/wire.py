@@ -5,11 +5,11 @@ Werkzeug, httpx, a validator) tests over the real wire with it. The environ that
 HTTP request; a real connection, reader, gateway and serialiser answer; the bytes that come out are read strictly.
 """
 
+import io
 import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
@@ -23,6 +23,7 @@ from wsgiserver.memory import (
     WatchedSite,
     chunked,
     head_bytes,
+    must_reach_caller,
     own_traceback,
     strictly,
 )
@@ -41,6 +42,8 @@ _MADE: Final = frozenset(
 _MADE_PREFIXES: Final = ("HTTP_", "wsgiserver.", "webob.")
 # Fields that a server sends and a WSGI application must not (PEP 3333, "Other HTTP Features").
 _HOP_BY_HOP: Final = frozenset(("connection", "keep-alive", "transfer-encoding"))
+# Written from other variables, if at all: PEP 3333 has the last two without "HTTP_".
+_NO_FIELDS: Final = frozenset(("HTTP_HOST", "HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"))
 # What a path may hold beside letters and digits (RFC 3986 section 3.3); and what no target may hold.
 _PATH: Final = "/:@!$&'()*+,;=~"
 _NO_TARGET: Final = re.compile(r"[\x00-\x20#\x7f]")
@@ -113,8 +116,9 @@ class Wire:
         self.exchanges.append(exchange)
         environ["wsgiserver.exchange"] = exchange
         call.run(self.settings, taken=self.raise_errors)
-        if exchange.error is not None and self.raise_errors:
-            raise own_traceback(exchange.error)
+        error = exchange.error
+        if error is not None and (self.raise_errors or must_reach_caller(error)):
+            raise own_traceback(error)
         response = _final(exchange.response, environ["REQUEST_METHOD"])
         headers = [(name, value) for name, value in response.headers if name.lower() not in _HOP_BY_HOP]
         start_response(response.status, headers)
@@ -138,8 +142,10 @@ def wire(
     """Make a WSGI application that calls ``application`` over HTTP, in memory and in the calling thread.
 
     What the application raises reaches the caller, as it does without a wire; with ``raise_errors=False`` the caller
-    sees what a client would: a 500, or ``http.client.IncompleteRead`` behind what came of a body that was cut. The
-    last ``keep`` exchanges are in ``exchanges``, and the latest in the caller's ``environ["wsgiserver.exchange"]``.
+    sees what a client would: a 500, or ``http.client.IncompleteRead`` behind what came of a body that was cut. Ctrl-C,
+    ``pytest.fail`` and the like reach the caller always.
+
+    The last ``keep`` exchanges are in ``exchanges``, and the latest in the caller's ``environ["wsgiserver.exchange"]``.
     ``strict`` makes faults that a server forgives failures. ``protocol`` ("HTTP/1.1") outranks the environ's
     ``SERVER_PROTOCOL``. Keyword arguments are the settings of the server: ``wire(app, limit_body=100)``.
 
@@ -164,8 +170,9 @@ class _Call:
         exchange, environ = self.exchange, self.environ
 
         def note(error: BaseException) -> bool:
-            exchange.error = exchange.error or error
-            return taken
+            if exchange.error is None or must_reach_caller(error):
+                exchange.error = error
+            return taken or must_reach_caller(error)
 
         site = WatchedSite(self._serve, settings, environ.get("wsgi.errors") or ErrorStream(), on_error=note)
         base = base_environ(site, environ.get("SERVER_NAME", "localhost"), environ.get("SERVER_PORT", "80"))
@@ -228,7 +235,7 @@ def write_request(environ: Environ, protocol: str | None = None) -> bytes:
     protocol = "HTTP/1.0" if protocol == "HTTP/1.0" else "HTTP/1.1"
     lines = [f"{environ['REQUEST_METHOD']} {_target(environ)} {protocol}", f"Host: {_host(environ)}"]
     for key, value in environ.items():
-        if key.startswith("HTTP_") and key not in ("HTTP_HOST", "HTTP_TRANSFER_ENCODING"):
+        if key.startswith("HTTP_") and key not in _NO_FIELDS:
             lines.append(f"{key[5:].replace('_', '-').title()}: {value}")
     if environ.get("CONTENT_TYPE"):
         lines.append(f"Content-Type: {environ['CONTENT_TYPE']}")
@@ -275,9 +282,10 @@ def _says(raw: str, path: str, query: str) -> bool:
 
 def _body(environ: Environ, *, may_chunk: bool) -> tuple[list[str], bytes]:
     """Give the lines that frame the body, and the body so framed."""
-    length = environ.get("CONTENT_LENGTH") or None
+    length = environ.get("CONTENT_LENGTH")
+    length = "" if length is None else str(length)
     chunk = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if length is None:
+    if not length:
         if not chunk and not environ.get("wsgi.input_terminated"):
             return [], b""
         body = _read(environ["wsgi.input"])
@@ -294,10 +302,11 @@ def _body(environ: Environ, *, may_chunk: bool) -> tuple[list[str], bytes]:
 
 
 def _read(stream: Any, *size: int) -> bytes:
-    """Read a body, and go back to where it began: a client that is redirected with 307 or 308 sends it once more."""
-    begin = None
-    with suppress(AttributeError, OSError, ValueError):
-        begin = stream.tell()
+    """Read a body, and go back to where it began: a client that is redirected with 307 or 308 sends it once more.
+
+    Other streams than files are only read: PEP 3333 gives them no ``seek``, and strict mode objects to it.
+    """
+    begin = stream.tell() if isinstance(stream, io.IOBase) and stream.seekable() else None
     body: bytes = stream.read(*size)
     if begin is not None:
         stream.seek(begin)
@@ -306,14 +315,29 @@ def _read(stream: Any, *size: int) -> bytes:
 
 # -- For people --------------------------------------------------------------------------------------------------------
 
-_SECRET_WORD: Final = rb"[\w-]*(?:passw|passphrase|secret|token|api[_-]?key|csrf|session)[\w-]*"
+# Names of fields: also user[password], with its brackets escaped perhaps, and user.password.
+_SECRET_WORD: Final = rb"[\w.%\[\]-]*(?:passw|passphrase|secret|token|api[_-]?key|csrf|session)[\w.%\[\]-]*+"
+# A text of JSON, which may be cut.
+_TEXT: Final = rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
+
+
+def _nested(depth: int) -> bytes:
+    """Give the pattern of an array or object of JSON, which may be cut, with so many others within one another."""
+    within = _TEXT + (rb"|" + _nested(depth - 1) if depth else b"")
+    return rb'[\[{](?:[^"\[\]{}]|' + within + rb")*[\]}]?"
+
+
 _SECRETS: Final = (
     # Fields of requests and responses.
     re.compile(rb"(?im)^((?:[\w-]*authorization|[\w-]*cookie|" + _SECRET_WORD + rb"):[ \t]*)[^\r\n]*"),
-    # Forms and queries; JSON; the parts of a multipart form.
-    re.compile(rb"(?i)((?:^|[?&\s])" + _SECRET_WORD + rb"=)[^&\s]*"),
-    re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^\s,}\]]+)'),
-    re.compile(rb'(?i)(name="' + _SECRET_WORD + rb'"[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)[^\r\n]*'),
+    # Forms, queries, parameters of a path, fragments; JSON.
+    re.compile(rb"(?i)((?:^|[?&;#\s])" + _SECRET_WORD + rb"=)[^&\s]*"),
+    re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:' + _TEXT + rb"|" + _nested(5) + rb"|[^\s,}\]]+)"),
+    # The parts of a multipart form, each up to the head of the next one or to the end.
+    re.compile(
+        rb'(?is)(name="?' + _SECRET_WORD + rb'(?=["\s;])[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)'
+        rb".*?(?=\r\n--[^\r\n]+(?:\r\n[\w-]+:|--\s*\Z)|\Z)"
+    ),
 )
 # Octets of a message that are shown.
 _SHOWN: Final = 4000
@@ -341,7 +365,8 @@ def show(
 
 
 def _shown(data: bytes, mark: str, size: int) -> list[str]:
-    text = masked(data)[:_SHOWN].decode("utf-8", "backslashreplace")
+    # Masked before it is cut, so that no secret is cut in two.
+    text = masked(data[: 4 * _SHOWN])[:_SHOWN].decode("utf-8", "backslashreplace")
     lines = [f"{mark} {_printable(line)}".rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     while lines and lines[-1] == mark:
         lines.pop()

@@ -18,6 +18,7 @@ from wsgiserver.memory import (
     WatchedSite,
     chunked,
     head_bytes,
+    must_reach_caller,
     own_traceback,
     strictly,
 )
@@ -52,9 +53,12 @@ class WireResponse:
 
     @property
     def text(self) -> str:
-        """The body as text, UTF-8 unless its Content-Type names another charset."""
+        """The body as text, UTF-8 unless its Content-Type names another charset that Python knows."""
         charset = re.search(r"charset=\"?([\w-]+)", self.get("Content-Type") or "")
-        return self.body.decode(charset[1] if charset else "utf-8", "backslashreplace")
+        try:
+            return self.body.decode(charset[1] if charset else "utf-8", "backslashreplace")
+        except (LookupError, UnicodeError):  # there is none of this name, or it does not decode this
+            return self.body.decode("utf-8", "backslashreplace")
 
     def get(self, name: str) -> str | None:
         """Give the value of a header (any case), of several joined with ", "; None when there is none."""
@@ -142,7 +146,8 @@ class WireClient:
 
     Each method lets the server do all that it can and returns the responses that came meanwhile, a 100 (Continue)
     among them. What the application raises is answered as on any server and kept in ``errors``; ``raise_errors``
-    lets it reach the test. Keyword arguments are the settings of the server; ``now`` is what its clock shows first.
+    lets it reach the test, as Ctrl-C, ``pytest.fail`` and the like do always. Keyword arguments are the settings of
+    the server; ``now`` is what its clock shows first.
     """
 
     def __init__(
@@ -158,6 +163,7 @@ class WireClient:
         chosen = with_values(settings, overrides)
         self.application = strictly(application) if strict or chosen.strict else application
         self.raise_errors = raise_errors
+        self.settings = chosen
         # What the application raised, and what was written to wsgi.errors.
         self.errors: list[BaseException] = []
         self.log = io.StringIO()
@@ -196,21 +202,30 @@ class WireClient:
         method: str,
         target: str = "/",
         headers: Iterable[tuple[str, str]] = (),
-        body: bytes | Iterable[bytes] = b"",
+        body: bytes | bytearray | memoryview | Iterable[bytes] = b"",
     ) -> WireResponse:
         """Send one whole request and give its response; a body of several pieces is sent chunked.
 
-        Host is added where ``headers`` have none. Raises ``ConnectionError`` when there is no answer.
+        Host is added where ``headers`` have none, and what frames the body where they have neither Content-Length nor
+        Transfer-Encoding. Raises ``ConnectionError`` when there is no answer, ``TypeError`` for a body that is a str.
         """
+        if isinstance(body, str):
+            raise TypeError("the body is a str, not bytes: encode it")
+        headers = list(headers)
+        names = {name.lower() for name, _ in headers}
+        if "host" not in names:
+            headers.insert(0, ("Host", "localhost"))
+        framed = not names.isdisjoint(("content-length", "transfer-encoding"))
+        if isinstance(body, bytes | bytearray | memoryview):
+            data = bytes(body)
+            if data and not framed:
+                headers.append(("Content-Length", str(len(data))))
+        else:
+            data = b"".join(body) if "content-length" in names else chunked(body)
+            if not framed:
+                headers.append(("Transfer-Encoding", "chunked"))
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-        if not any(line.lower().startswith("host:") for line in lines):
-            lines.insert(1, "Host: localhost")
-        if not isinstance(body, bytes):
-            lines.append("Transfer-Encoding: chunked")
-            body = chunked(body)
-        elif body:
-            lines.append(f"Content-Length: {len(body)}")
-        final = [each for each in self.send(head_bytes(lines) + body) if each.code >= 200]
+        final = [each for each in self.send(head_bytes(lines) + data) if each.code >= 200]
         if not final:
             raise ConnectionError(f"{method} {target} was not answered; the server's side is {self.end or 'open'}")
         return final[-1]
@@ -256,8 +271,11 @@ class WireClient:
             self._answered += final is None or final.code >= 200
         if self.stream.sent[self._read :].startswith(b"HTTP/1.1 1"):
             self._next("GET")
-        if self.errors and self.raise_errors:
-            raise own_traceback(self.errors.pop(0))
+        raised = [error for error in self.errors if self.raise_errors or must_reach_caller(error)]
+        if raised:
+            first = max(raised, key=must_reach_caller)
+            self.errors.remove(first)
+            raise own_traceback(first)
         return self.responses[before:]
 
     def _next(self, method: str) -> WireResponse | None:
