@@ -8,13 +8,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import webtest  # type: ignore[import-untyped]
 
-from wsgiserver import testing
+from wsgiserver import exchange, testing
 from wsgiserver.exchange import Environ
 from wsgiserver.loader import load
 from wsgiserver.testing import LiveServer, StopableWSGIServer, TestApp
@@ -99,6 +100,14 @@ def test_what_the_application_raises_fails_the_test() -> None:
     assert TestApp(failing, raise_errors=False).get("/", expect_errors=True).status_int == 500
 
 
+def test_a_500_that_was_asked_for_is_not_failed_for_its_traceback() -> None:
+    client = TestApp(failing, raise_errors=False)
+    assert isinstance(client.get("/", status=500).wire.error, Broken)
+    assert client.get("/", status="*").status_int == 500
+    with pytest.raises(webtest.AppError, match="500"):
+        client.get("/")
+
+
 def test_settings_of_the_server_can_be_given() -> None:
     assert TestApp(hello, settings={"limit_body": 1}).post("/", "ab", status=413).wire.environ is None
 
@@ -116,9 +125,10 @@ def test_without_webtest_the_error_names_the_extra_and_all_else_works(monkeypatc
     code = """
 import sys; sys.modules["webtest"] = None
 from wsgiserver import testing
+from wsgiserver.testing import *
 try: testing.TestApp
 except ModuleNotFoundError as error: print(error)
-print(testing.WireClient.__name__, "webob" in sys.modules)
+print(WireClient.__name__, "webob" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
@@ -129,6 +139,8 @@ print(testing.WireClient.__name__, "webob" in sys.modules)
 
 def test_the_module_gives_what_it_names() -> None:
     assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
+    assert "TestApp" not in testing.__all__
+    assert testing.TestApp is TestApp
     with pytest.raises(AttributeError, match="Nothing"):
         testing.Nothing  # noqa: B018
 
@@ -252,6 +264,46 @@ def test_the_application_can_be_swapped_and_all_forgotten(server: LiveServer) ->
     server.set_app(app("echo"))
     assert "PATH_INFO: /swapped" in get(server, "/swapped").text
     assert [each.request.target for each in server.requests] == ["/swapped"]
+
+
+def test_what_was_under_way_when_all_was_forgotten_is_nothing_to_those_who_ask_later(server: LiveServer) -> None:
+    """Its error least of all: it would fail a test that did not make it."""
+    go, come, done = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(environ: Environ, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/new":
+            return hello(environ, start_response)
+        come.set()
+        assert go.wait(SLOW)
+        raise Broken("late")
+
+    def ask() -> None:
+        assert get(server, "/old").status_code == 500
+        done.set()
+
+    server.set_app(slow)
+    browser = threading.Thread(target=ask)
+    browser.start()
+    assert come.wait(SLOW)
+    server.forget()
+    assert server.is_idle()
+    get(server, "/new")
+    go.set()
+    assert done.wait(SLOW)
+    browser.join()
+    server.wait_idle(SLOW)
+    assert [each.request.target for each in server.requests] == ["/new"]
+    assert server.errors == []
+
+
+def test_a_clock_that_a_test_has_set_is_forgotten_too(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with freezegun, which sets the monotonic clock too: what it dated would not be stale for years."""
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: 2e9, gmtime=time.gmtime))
+        server.site.tick(2e9)
+    assert "2033" in get(server).headers["Date"]
+    server.forget()
+    assert "2033" not in get(server).headers["Date"]
 
 
 def test_settings_and_observers_are_the_servers(nothing_left: None) -> None:

@@ -13,7 +13,8 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # webtest has no types
 
     Each response has ``wire``: the ``WireExchange`` with the bytes of request and response, the environ, and the calls
     of ``start_response``. ``self.wire`` is the wire, with the last exchanges. ``strict``, ``raise_errors`` and
-    ``settings`` are those of ``wire``; everything else is WebTest's.
+    ``settings`` are those of ``wire``; everything else is WebTest's. What is written to ``wsgi.errors`` fails the test,
+    as with WebTest; but not the traceback of a 500 that was asked for with ``raise_errors=False``.
     """
 
     # Not a test, though its name begins so.
@@ -38,3 +39,9 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # webtest has no types
         response = super().do_request(req, status, expect_errors)
         response.wire = req.environ.get("wsgiserver.exchange")
         return response
+
+    def _check_errors(self, res: Any) -> None:
+        __tracebackhide__ = True
+        exchange = res.request.environ.get("wsgiserver.exchange")
+        if exchange is None or exchange.error is None or res.status_int != 500:
+            super()._check_errors(res)

@@ -6,6 +6,7 @@
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -23,8 +24,9 @@ from wsgiserver.wire import NotSendable, StartCall, Wire, WireExchange, masked, 
 from wsgiserver.wire_client import BrokenResponse, WireClient, WireResponse
 
 if TYPE_CHECKING:
-    from wsgiserver.testapp import TestApp
+    from wsgiserver.testapp import TestApp as TestApp
 
+# Without TestApp: who imports all of these may have no webtest.
 __all__ = [
     "BrokenResponse",
     "LiveServer",
@@ -32,7 +34,6 @@ __all__ = [
     "Recording",
     "StartCall",
     "StopableWSGIServer",
-    "TestApp",
     "Wire",
     "WireClient",
     "WireExchange",
@@ -103,7 +104,10 @@ class LiveServer(Server):
         # Guards the lists; told of each end and each error.
         self._news = threading.Condition()
         self._recordings: deque[Recording] = deque(maxlen=RECORDINGS)
-        self._under_way: set[Exchange] = set()
+        self._unanswered: set[Exchange] = set()
+        # What was under way when all was forgotten; and of each thread the exchange that it runs, or ran last.
+        self._forgotten: set[Exchange] = set()
+        self._running = threading.local()
         self.set_app(application)
 
     def set_app(self, application: Application) -> None:
@@ -122,12 +126,17 @@ class LiveServer(Server):
         timeout = self.settings.timeout_stop if timeout is None else timeout
         self.ask_to_stop(timeout)
         if not self._over.wait(MOMENT):
-            self.is_idle(timeout)
+            with self._news:
+                self._news.wait_for(lambda: not (self._unanswered or self._forgotten), timeout)
         super().stop(0.0)
 
     def forget(self) -> None:
-        """Begin anew: no requests, no exchanges, no errors."""
+        """Begin anew: no requests, no exchanges, no errors; what is under way still is forgotten, whatever it does."""
+        # Where a test had set the clock ahead (freezegun), the lines of that time would not be stale for years.
+        self.site.tick(time.time())
         with self._news:
+            self._forgotten |= self._unanswered
+            self._unanswered.clear()
             self.requests.clear()
             self._recordings.clear()
             self.errors.clear()
@@ -150,7 +159,7 @@ class LiveServer(Server):
         __tracebackhide__ = True
 
         def found() -> list[Exchange]:
-            return [each for each in self.requests if each not in self._under_way and fits(each)]
+            return [each for each in self.requests if each not in self._unanswered and fits(each)]
 
         def fits(each: Exchange) -> bool:
             return (
@@ -166,12 +175,12 @@ class LiveServer(Server):
     def wait_idle(self, timeout: float = PATIENCE) -> None:
         """Wait until all requests that came to the application have been answered; raises as ``wait_for`` does."""
         __tracebackhide__ = True
-        self._wait(lambda: not self._under_way, "the server is not idle", timeout)
+        self._wait(lambda: not self._unanswered, "the server is not idle", timeout)
 
     def is_idle(self, timeout: float = 0.0) -> bool:
         """Tell whether all requests are answered, or are within ``timeout`` seconds; raises nothing."""
         with self._news:
-            return self._news.wait_for(lambda: not self._under_way, timeout)
+            return self._news.wait_for(lambda: not self._unanswered, timeout)
 
     def check(self) -> None:
         """Raise the first error that nobody has seen yet, unless ``raise_errors`` is off."""
@@ -192,7 +201,7 @@ class LiveServer(Server):
     def summary(self) -> str:
         """Tell in lines what was asked and answered; secrets are masked."""
         with self._news:
-            return "\n".join(_line(each, "is under way" if each in self._under_way else "") for each in self.requests)
+            return "\n".join(_line(each, "is under way" if each in self._unanswered else "") for each in self.requests)
 
     # -- what the server tells -------------------------------------------------------------------------------------
 
@@ -218,24 +227,29 @@ class LiveServer(Server):
         # The gateway gives the exchange's own method, so that this is the exchange.
         exchange = start_response.__self__
         recorder_of(exchange).asked(exchange)
+        self._running.exchange = exchange
         with self._news:
             self.requests.append(exchange)
-            self._under_way.add(exchange)
+            self._unanswered.add(exchange)
         return self.application(environ, start_response)
 
     def _note_end(self, exchange: Exchange) -> None:
         recorder_of(exchange).end(exchange)
         with self._news:
-            if exchange in self._under_way:
-                self._under_way.remove(exchange)
+            if exchange in self._unanswered:
+                self._unanswered.remove(exchange)
+            elif exchange in self._forgotten:
+                self._forgotten.remove(exchange)
             else:
                 self.requests.append(exchange)  # it was refused, and the application not called
             self._news.notify_all()
 
     def _note_error(self, error: BaseException) -> bool:
+        exchange = getattr(self._running, "exchange", None)
         with self._news:
-            self.errors.append(error)
-            self._news.notify_all()
+            if exchange is None or exchange in self.requests:
+                self.errors.append(error)
+                self._news.notify_all()
         return False
 
 
