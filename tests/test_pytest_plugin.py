@@ -291,6 +291,116 @@ def test_an_error_that_comes_late_fails_the_test_whose_request_it_was(project: p
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_first*", "*RuntimeError: late*"])
 
 
+def test_a_test_that_leaves_a_request_under_way_is_named_and_the_next_is_not_failed_by_it(
+    project: pytest.Pytester,
+) -> None:
+    """What such a request raises is seen by nobody; with warnings as errors it is that test which fails."""
+    tests = """
+        import socket, threading
+        from urllib.request import urlopen
+        import pytest
+
+        go, come, failed = threading.Event(), threading.Event(), threading.Event()
+
+        @pytest.fixture
+        def wsgi_app():
+            def mine(environ, start_response):
+                if environ["PATH_INFO"] == "/left":
+                    environ["wsgiserver.will_block"]()
+                    come.set()
+                    assert go.wait(30)
+                    raise RuntimeError("late")
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [b"quick"]
+            return mine
+
+        def test_leaving(wsgi_server):
+            with socket.create_connection(wsgi_server.address) as client:
+                client.sendall(b"GET /left HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+                assert come.wait(30)
+
+        def test_next(wsgi_server):
+            wsgi_server.site.observers += ((lambda exchange: failed.set(), False),)
+            go.set()
+            assert failed.wait(30)
+            assert urlopen(wsgi_server.url + "/quick").read() == b"quick"
+            wsgi_server.wait_idle()
+            assert [each.request.target for each in wsgi_server.requests] == ["/quick"]
+    """
+    result = run(project, tests)
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["test_shop.py::test_leaving", "*is not seen:*", "*GET /left: is under way*"])
+    result = run(project, tests, "-W", "error::pytest.PytestWarning")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaving*"])
+
+
+def test_a_live_server_that_a_test_has_stopped_is_replaced_for_the_next(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+        from urllib.request import urlopen
+        import pytest
+
+        urls = []
+
+        @pytest.mark.parametrize("stop", [False, True, False, False])
+        def test_live(wsgi_server, stop):
+            assert urlopen(wsgi_server.url).read() == b"shop "
+            assert len(wsgi_server.requests) == 1
+            urls.append(wsgi_server.url)
+            if stop:
+                wsgi_server.stop()
+                with pytest.raises(OSError):
+                    urlopen(wsgi_server.url)
+
+        def test_there_were_two():
+            assert urls[0] == urls[1] and urls[2] == urls[3]
+        """,
+    ).assert_outcomes(passed=5)
+
+
+def test_a_raw_connection_is_shown_exchange_by_exchange_with_what_the_application_wrote(
+    project: pytest.Pytester,
+) -> None:
+    result = run(
+        project,
+        """
+        def test_many(wire_client):
+            for number in range(30):
+                wire_client.request("POST", f"/{number}", body=b"x" * 500)
+            wire_client.request("GET", "/fail?token=confidential")
+            wire_client.log.write("token=confidential\\n")
+            assert False
+
+        def test_closed(wire_client):
+            wire_client.log.close()
+            assert False
+        """,
+        "--no-showlocals",
+        "--tb=line",
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*WSGI connection (call)*",
+            "> POST /11 HTTP/1.1",
+            "< HTTP/1.1 200 OK",
+            "> POST /12 HTTP/1.1",
+            "> POST /29 HTTP/1.1",
+            "> GET /fail[?]token=[*][*][*] HTTP/1.1",
+            "< HTTP/1.1 500 Internal Server Error",
+            "! RuntimeError: the shop is closed",
+            "*wsgi.errors (call)*",
+            "wsgiserver: GET '/fail': the application failed",
+            "RuntimeError: the shop is closed",
+            "token=[*][*][*]",
+        ]
+    )
+    result.stdout.no_fnmatch_line("> POST /10 HTTP/1.1")
+    assert "confidential" not in result.stdout.str()
+
+
 STRICT = """
     import pytest, shop
 
@@ -310,6 +420,57 @@ def test_strict_mode_is_asked_for_on_the_command_line_or_in_the_configuration(pr
     result.stdout.fnmatch_lines(["*StrictError*"])
     project.makepyprojecttoml('[tool.pytest.ini_options]\npythonpath = "."\nwsgi_strict = true\n')
     run(project, STRICT).assert_outcomes(failed=1)
+
+
+FAULTY = """
+    import pytest
+
+    class Unclosable(list):
+        def close(self):
+            raise RuntimeError("close")
+
+    @pytest.fixture
+    def wsgi_app():
+        def mine(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            path = environ["PATH_INFO"]
+            return Unclosable([b"a"]) if path == "/close" else iter([b"a", "b"] if path == "/chunk" else [b"a"])
+        return mine
+
+    @pytest.mark.parametrize("path", ["/close", "/chunk"])
+    def test_code(wire_client, path):
+        assert wire_client.request("GET", path).code == 200
+
+    @pytest.mark.parametrize("path", ["/close", "/chunk"])
+    def test_raising(wire_client, path):
+        wire_client.raise_errors = True
+        with pytest.raises(Exception):
+            wire_client.request("GET", path)
+
+    @pytest.mark.parametrize("path", ["/close", "/chunk"])
+    def test_expecting(wire_client, path):
+        wire_client.request("GET", path)
+        assert isinstance(wire_client.errors.pop(), Exception)
+
+    def test_right(wire_client):
+        assert wire_client.request("GET", "/").text == "a"
+"""
+
+
+def test_in_strict_mode_a_fault_on_a_raw_connection_that_nobody_was_shown_fails_the_test(
+    project: pytest.Pytester,
+) -> None:
+    run(project, FAULTY).assert_outcomes(passed=7)
+    result = run(project, FAULTY, "--wsgi-strict")
+    result.assert_outcomes(passed=7, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_code*/close*",
+            "*StrictError: close-failed*",
+            "*ERROR at teardown of test_code*/chunk*",
+            "*StrictError: chunk-type*",
+        ]
+    )
 
 
 def test_it_works_when_tests_run_side_by_side(project: pytest.Pytester) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from wsgiserver.exchange import Environ
-from wsgiserver.recording import KEPT
+from wsgiserver.recording import KEPT, recordings_of
 from wsgiserver.sockets import Stream
-from wsgiserver.testing import RECORDINGS, LiveServer
+from wsgiserver.testing import RECORDINGS, LiveServer, WireClient
 
 SLOW = 30.0
 
@@ -223,6 +223,23 @@ def test_clients_of_a_unix_socket_are_told_apart(live: Any, connect: Any, tmp_pa
     assert [each.response.rpartition(b"/")[2] for each in sorted(server.exchanges, key=lambda each: each.request)] == [
         *(b"1", b"2")
     ]
+
+
+def test_the_exchanges_of_a_connection_in_memory_are_told_apart() -> None:
+    client = WireClient(echo)
+    head = post("/4", b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 4")
+    for data in (get("/1") + post("/2", b"body"), CHUNKED, head, b"body", get("/5", "Connection: close"), get("/6")):
+        client.send(data)
+    recordings = recordings_of(client)
+    assert [each.request for each in recordings] == [
+        *(get("/1"), post("/2", b"body"), CHUNKED, head + b"body", get("/5", "Connection: close"), get("/6"))
+    ]
+    assert [each.response.rpartition(b"/")[2] for each in recordings] == [
+        *(b"1", b"2body", b"3abc", b"4body", b"5", b"")
+    ]
+    assert recordings[3].response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert [each.exchange for each in recordings] == [*client.exchanges, None]
+    assert b"".join(each.response for each in recordings) == client.received
 
 
 def test_other_servers_record_nothing(serve: Any, connect: Any) -> None:

@@ -84,32 +84,59 @@ def testapp(wsgi_app: Any, request: pytest.FixtureRequest) -> "TestApp":
 
 
 @pytest.fixture
-def wire_client(wsgi_app: Any, request: pytest.FixtureRequest) -> "WireClient":
-    """Give a connection to a server in memory: raw bytes in, parsed responses out, on a clock of its own."""
-    from wsgiserver.testing import WireClient
-    from wsgiserver.wire import show
+def wire_client(wsgi_app: Any, request: pytest.FixtureRequest) -> "Iterator[WireClient]":
+    """Give a connection to a server in memory: raw bytes in, parsed responses out, on a clock of its own.
 
-    client = WireClient(wsgi_app, strict=_strict(request.config))
-    _tell(request, "WSGI connection", lambda: show(bytes(client.sent), client.received) if client.sent else "")
-    return client
+    In strict mode a fault that is left in its ``errors`` fails the test.
+    """
+    from wsgiserver.memory import own_traceback
+    from wsgiserver.recording import recordings_of
+    from wsgiserver.testing import RECORDINGS, WireClient, masked
+
+    strict = _strict(request.config)
+    client = WireClient(wsgi_app, strict=strict)
+
+    def log() -> str:
+        written = "" if client.log.closed else client.log.getvalue()  # the application may have closed it
+        return masked(written.encode("utf-8", "backslashreplace")).decode()
+
+    _tell(request, "WSGI connection", lambda: "\n\n".join(map(str, recordings_of(client)[-RECORDINGS:])))
+    _tell(request, "wsgi.errors", log)
+    yield client
+    if strict:
+        from wsgiserver.strict import StrictError
+
+        for error in client.errors:
+            if isinstance(error, StrictError):
+                raise own_traceback(error)
 
 
 @pytest.fixture(scope="session")
-def _wsgi_live_server(request: pytest.FixtureRequest) -> "Iterator[LiveServer]":
-    """Give one live server for all tests of this process."""
+def _wsgi_live_server(request: pytest.FixtureRequest) -> "Iterator[Callable[[], LiveServer]]":
+    """Give what gives one live server to all tests of this process; another, when a test has stopped it."""
+    from contextlib import ExitStack
+
     from wsgiserver.testing import LiveServer
     from wsgiserver.welcome import application
 
-    with LiveServer(application, strict=_strict(request.config)) as server:
-        yield server
+    with ExitStack() as at_the_end:
+        servers: list[LiveServer] = []
+
+        def serving() -> LiveServer:
+            if not servers or servers[-1].site.stopping or servers[-1].over:
+                server = LiveServer(application, strict=_strict(request.config))
+                servers.append(at_the_end.enter_context(server))
+            return servers[-1]
+
+        yield serving
 
 
 @pytest.fixture
 def wsgi_server(
-    wsgi_app: Any, _wsgi_live_server: "LiveServer", request: pytest.FixtureRequest
+    wsgi_app: Any, _wsgi_live_server: "Callable[[], LiveServer]", request: pytest.FixtureRequest
 ) -> "Iterator[LiveServer]":
     """Give a live server with the test's application; an error of that which nobody has seen fails the test."""
-    server = _wsgi_live_server
+    server = _wsgi_live_server()
     server.forget()
     server.raise_errors = True
     server.set_app(wsgi_app)
@@ -117,5 +144,7 @@ def wsgi_server(
     _tell(request, "WSGI exchanges on the socket", lambda: "\n\n".join(map(str, server.exchanges)))
     yield server
     # What the application still does is this test's, not the next one's.
-    server.is_idle(server.settings.timeout_stop)
+    if not server.is_idle(server.settings.timeout_stop) and server.raise_errors:
+        left = f"wsgi_server: what the application raises after the end of this test is not seen:\n{server.summary()}"
+        request.node.warn(pytest.PytestWarning(left))
     server.check()

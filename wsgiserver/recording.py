@@ -6,7 +6,6 @@ and shows what was recorded.
 
 import os
 import socket
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from wsgiserver.http11 import Limits, Reader
 from wsgiserver.messages import BadRequest
 from wsgiserver.sockets import Chunk, Stream
 from wsgiserver.wire import show
+from wsgiserver.wire_client import WireClient
 
 # Octets of each message that are kept: more than are shown, so that a secret is masked before it could be cut.
 KEPT: Final = 16 * 1024
@@ -99,19 +99,37 @@ class Recorder:
 
 def _end_of_request(data: bytes, limits: Limits) -> int:
     """Find where the first request in ``data`` ends; at its end, where it is not whole or breaks a rule."""
-
-    def whole(size: int) -> bool:
-        reader = Reader(limits)
-        try:
-            if reader.read_head(data[:size]) is None:
-                return False
+    reader = Reader(limits)
+    try:
+        if reader.read_head(data) is not None:
             reader.read_body()
-        except BadRequest:
-            return False
-        return reader.complete
+            if reader.complete:
+                return len(data) - len(reader.pending)
+    except BadRequest:
+        pass
+    return len(data)
 
-    # Nearly always nothing stands behind it; that is seen at once.
-    return len(data) if not whole(len(data) - 1) else bisect_left(range(len(data)), True, key=whole)
+
+def recordings_of(client: WireClient) -> list[Recording]:
+    """Tell the exchanges on a connection in memory apart."""
+    recordings: list[Recording] = []
+    sent, received, responses = bytes(client.sent), client.received, iter(client.responses)
+    while sent:
+        size = _end_of_request(sent, client.settings)
+        request, sent = sent[:size], sent[size:]
+        # The response, with those that are interim (1xx) before it.
+        length = 0
+        for response in responses:
+            length += len(response.raw)
+            if response.code >= 200:
+                break
+        if not sent:
+            length = len(received)  # what could not be read as a response too
+        recordings.append(Recording(request[:KEPT], received[: min(length, KEPT)], size, length))
+        received = received[length:]
+    for recording, exchange in zip(recordings, client.exchanges, strict=False):
+        recording.exchange = exchange
+    return recordings
 
 
 class _Peer(str):
