@@ -17,7 +17,7 @@ from talking import Wire
 from wsgiserver.environ import base_environ, make_environ
 from wsgiserver.exchange import Site
 from wsgiserver.forms import make_form
-from wsgiserver.http11 import LONG, MISFITS, Reader, RecentHeads
+from wsgiserver.http11 import LONG_HEAD, MISFITS, Reader, RecentHeads
 from wsgiserver.messages import BadRequest, Request
 from wsgiserver.settings import Settings
 
@@ -198,8 +198,8 @@ def test_a_form_that_does_not_fit_any_more_is_given_up() -> None:
 def test_a_long_head_is_not_remembered_though_it_fits() -> None:
     """It would cost three times its size for as long as the connection lasts."""
     reader = used()
-    assert read(reader, head(4, (4, "Cookie: " + "x" * LONG))).like is not None
-    assert len(reader._head) <= LONG
+    assert read(reader, head(4, (4, "Cookie: " + "x" * LONG_HEAD))).like is not None
+    assert len(reader._head) <= LONG_HEAD
     assert outcome(reader, head(5)) == outcome(Reader(DEFAULTS), head(5))
 
 
@@ -207,14 +207,15 @@ def test_a_body_that_is_too_large_is_held_against_its_own_request() -> None:
     """Also where the head was found among those that came lately, behind another on the same connection."""
     recent = RecentHeads()
     large = b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n"
-    other = b"HEAD /other HTTP/1.1\r\nHost: h\r\nCookie: " + b"x" * LONG + b"\r\n\r\n"
+    other = b"HEAD /other HTTP/1.1\r\nHost: h\r\nCookie: " + b"x" * LONG_HEAD + b"\r\n\r\n"
     for before in (b"", b"", b"", other):
         reader = Reader(Limits(limit_body=10), recent)
         if before:
             read(reader, before)
         with pytest.raises(BadRequest):
             reader.read_head(large)
-        assert reader.asked == ("POST", "/upload", "/upload", "", None, 1)
+        assert isinstance(reader.asked, Request)
+        assert (reader.asked.method, reader.asked.target) == ("POST", "/upload")
 
 
 def test_a_form_is_forgotten_while_a_client_rests() -> None:

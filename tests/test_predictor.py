@@ -9,7 +9,7 @@ def asked(predictor: Predictor, times: int) -> list[int]:
     """Ask so many times whether a trial of ``r`` is due, try it whenever it is, and return at which it was."""
     due = []
     for n in range(times):
-        if predictor.is_due("r"):
+        if predictor.counts_to_trial("r"):
             due.append(n)
             predictor.try_again_later("r")
     return due
@@ -63,12 +63,12 @@ def test_trials_do_not_become_rarer_for_ever(doubtful: Predictor) -> None:
 
 
 def test_a_trial_that_was_due_and_came_to_nothing_is_due_again_after_as_many_calls(doubtful: Predictor) -> None:
-    due = [n for n in range(3 * TRIAL + 3) if doubtful.is_due("r")]
+    due = [n for n in range(3 * TRIAL + 3) if doubtful.counts_to_trial("r")]
     assert due == [TRIAL, 2 * TRIAL + 1, 3 * TRIAL + 2]
 
 
 def test_no_trial_is_due_of_a_route_that_nobody_doubts(doubtful: Predictor) -> None:
-    assert not [n for n in range(2 * TRIAL) if doubtful.is_due("another")]
+    assert not [n for n in range(2 * TRIAL) if doubtful.counts_to_trial("another")]
 
 
 def test_a_route_that_is_acquitted_and_blocks_again_is_tried_as_soon_as_at_first(doubtful: Predictor) -> None:
@@ -83,6 +83,6 @@ def test_the_tables_of_routes_are_bounded_and_forget_the_oldest() -> None:
     predictor = Predictor()
     for route in range(MOST_ROUTES + 10):
         predictor.learn(route, route, blocked=True)
-        predictor.is_due(route)
+        predictor.counts_to_trial(route)
     known = set(range(10, MOST_ROUTES + 10))
     assert set(predictor.doubts) == set(predictor._blocked) == set(predictor._trials) == known

@@ -70,7 +70,7 @@ class Task(Protocol):
         """Do it, on whichever thread. It must not raise."""
 
     def overdue(self) -> None:
-        """Know that it takes long, or said that it will; on any thread, again and again, before and after it perhaps.
+        """Note that it takes long, or said that it will; on any thread, again and again, before and after it perhaps.
 
         It must be quick, not raise, and not use the baton.
         """
@@ -262,13 +262,13 @@ class Baton:
             while self._waiting and self.busy < self.threads:
                 route = self._waiting[0].route
                 doubted = route in self._doubts
-                worker = self._spare() if doubted and not self._predictor.is_due(route) else None
+                worker = self._spare() if doubted and not self._predictor.counts_to_trial(route) else None
                 first = self._waiting.popleft()
                 if worker is None:
                     return self._try(first) if doubted else first
                 self._employ(worker, first)
                 employed = True
-            due = bool(self._waiting) and self._predictor.is_due(self._waiting[0].route)
+            due = bool(self._waiting) and self._predictor.counts_to_trial(self._waiting[0].route)
             if due:
                 self._slot.clear()
                 self._wanted = True

@@ -11,13 +11,17 @@ as one has an eighth of it now and then. Many that sleep have less, even where e
 
 from collections.abc import Hashable, Mapping
 
-# Of the time, all together; seconds, one alone.
+# A crowd begins where all together have had more than this share of the time between two looks,
 MOST = 0.75
+# and one of them at least so many seconds of it;
 STRETCH = 0.002
+# it goes on while one has more than this share.
 STILL = 0.125
+# In both cases the watch must have waited for this share of the time, beyond its pauses.
 WAITED = 0.125
-# Seconds: of a look; and after the last sign of it, until a crowd is over.
+# Seconds between two looks at least.
 SPAN = 0.008
+# Seconds that a crowd lasts after the last sign of it.
 LASTS = 1.0
 
 
@@ -33,7 +37,7 @@ class Crowd:
         return now - self._looked >= SPAN
 
     def waits(self, seconds: float) -> None:
-        """Know that the watch has waited so long, beyond a pause, until it had the GIL."""
+        """Note that the watch has waited so long, beyond a pause, until it had the GIL."""
         self._waited += seconds
 
     def look(self, now: float, computed: Mapping[Hashable, float]) -> None:

@@ -116,7 +116,7 @@ class Site:
         self.closed = False
         # This is a child process that the application forked; the server is its parent's.
         self.forked = False
-        self.stamps = (b"", b"", b"", b"")
+        self.head_ends = (b"", b"", b"", b"")
         self.tick(time.time())
 
     def tick(self, now: float) -> None:
@@ -134,7 +134,7 @@ class Site:
         name = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"
         date = f"Date: {name} {hour:02}:{minute:02}:{second:02} GMT\r\n".encode()
         server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
-        self.stamps = (date + server + b"\r\n", server + b"\r\n", date + b"\r\n", b"\r\n")
+        self.head_ends = (date + server + b"\r\n", server + b"\r\n", date + b"\r\n", b"\r\n")
 
     def show_finished(self) -> None:
         """Show the observers what has finished since the last time; for the loop's leader. Never raises."""
@@ -270,7 +270,7 @@ class Exchange:
     # -- two ends: of the application, and of the response ----------------------------------------------------------
 
     def outlast(self) -> None:
-        """Know that the application may go on when all of the response was laid down, up to its ``close()``."""
+        """Note that the application may go on when all of the response was laid down, up to its ``close()``."""
         if self.first is None:
             self.first = Lock()
 
@@ -417,7 +417,7 @@ class Exchange:
         self.progress = ENDED
         self._framing = LENGTH
         self.body_sent = len(body)
-        self._channel.lay(head.start + site.stamps[head.stamps], body)
+        self._channel.lay(head.start + site.head_ends[head.own], body)
         return True
 
     def finish_file(self, descriptor: int, offset: int, count: int) -> None:
@@ -468,7 +468,7 @@ class Exchange:
         self._framing, lines, self.keep_alive = frame(head, self.request, length, keep_alive)
         self._left = head.length if head.length is not None else length or 0
         self.progress = SENDING
-        return head.start + lines + site.stamps[head.stamps]
+        return head.start + lines + site.head_ends[head.own]
 
     def _end(self, head: bytes, body: bytes = b"") -> None:
         self.progress = ENDED

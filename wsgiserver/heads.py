@@ -289,8 +289,11 @@ def _check_host(host: str) -> None:
         _hosts.add(host)
 
 
-def check_head(request: Request) -> None:
-    """Check what takes the request line and the fields together; raise ``BadRequest``."""
+def complete_head(request: Request) -> None:
+    """Read and check what takes the request line and the fields together: Host, Transfer-Encoding, Expect.
+
+    Raises ``BadRequest``.
+    """
     fields = request.fields
     if fields.host is None:
         if request.minor:

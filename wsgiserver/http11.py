@@ -16,7 +16,7 @@ from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK, PLAIN_CHUNK_LINE
 from wsgiserver.heads import (
     RequestLine,
     check_first_field,
-    check_head,
+    complete_head,
     forbidden,
     parse_field,
     parse_fields,
@@ -33,8 +33,10 @@ EXTENSIONS_LIMIT: Final = 16 * 1024
 # A chunk's size has at most so many hex digits: 64 bits.
 CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
-# A buffer of more octets that is used up request by request becomes a bytearray; a head of more is not remembered.
-LONG: Final = 4096
+# A buffer of more octets that is used up request by request becomes a bytearray.
+LONG_BUFFER: Final = 4096
+# A head of more octets is not remembered.
+LONG_HEAD: Final = 4096
 # A form takes as long to make as three heads to parse, and pays from the third on that fits in. So it is made when two
 # in a row did not fit, and no more when so many did not: that client changes more than values.
 MISFITS: Final = 8
@@ -226,15 +228,15 @@ class Reader:
         if self._form is not None:
             request = self._form.fill(head)
             if request is not None:
-                if len(head) <= LONG:
+                if len(head) <= LONG_HEAD:
                     self._head, self._request = head, request
                 self._misfits = 0
                 return request
         line_end = head.find(b"\r\n")
         self.asked = line = parse_request_line(head[:line_end])
         request = Request(*line, parse_fields(head[line_end + 2 : -2], self._limits.limit_fields))
-        check_head(request)
-        if len(head) <= LONG:
+        complete_head(request)
+        if len(head) <= LONG_HEAD:
             if self._request is None:
                 self._recent.note(head, request)
             elif self._misfits < MISFITS:
@@ -330,7 +332,7 @@ class Reader:
             self.pending = b""
         elif type(buffer) is bytearray:
             del buffer[:count]
-        elif len(buffer) > LONG:
+        elif len(buffer) > LONG_BUFFER:
             # A bytearray forgets its first bytes without moving the others, however many requests stand in it.
             self.pending = bytearray(buffer)
             del self.pending[:count]

@@ -100,6 +100,8 @@ class Loop:
         self._unsent.append(connection)
         if self._asleep:
             self._waker.wake()
+        elif self.site.forked:
+            end_child()  # the application has come back in a child process, where nothing is its own
         elif self._closed:
             self._dispose()
 
@@ -448,8 +450,6 @@ class Loop:
 
     def _dispose(self) -> None:
         """Close what is handed in when nobody leads any more, on the thread that hands it in."""
-        if self.site.forked:
-            end_child()
         with self._disposing:
             with suppress(IndexError):
                 while True:

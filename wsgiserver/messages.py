@@ -80,9 +80,10 @@ class Fields:
 
 
 class Request:
-    """The head of one request, parsed and checked (RFC 9112 section 3). Never changed once it is made.
+    """The head of one request, parsed and checked (RFC 9112 section 3); shared by all requests with the same head.
 
-    Shared by all requests with the same head.
+    What the client sent is never changed once it is made. The notes below it are other modules'; each is made by one
+    assignment, so that two threads that make it at once make the same.
     """
 
     def __init__(
@@ -111,13 +112,14 @@ class Request:
         self.plain = minor == 1 and method != "HEAD"
         # Whether the client wants the connection kept (RFC 9112 section 9.3).
         self.keep_alive = not fields.close if minor else fields.keep_alive and not fields.close
-        # The same head came before.
+        # -- notes
+        # Of ``http11``: the same head came before.
         self.repeated = False
-        # A request whose head has another target perhaps, and other values, but the same fields.
+        # Of ``forms``: a request whose head has another target perhaps, and other values, but the same fields.
         self.like: Request | None = None
-        # What ``environ`` makes of a head that is repeated: an environ, and that of the listener that it was made from.
+        # Of ``environ``: for a head that is repeated an environ, and that of the listener that it was made from.
         self.environ: tuple[dict[str, Any], dict[str, Any]] | None = None
-        # What ``logs`` says of it, in two parts.
+        # Of ``logs``: what a line says of it, in two parts.
         self.told: tuple[str, str] | None = None
 
     @property

@@ -141,8 +141,9 @@ class Waker:
 class HeldCalls:
     """``recv`` and ``send`` on plain sockets that hold on to the GIL, as calls that do not block may.
 
-    The usual ones let the GIL go; when another thread computes, it comes back only after the switch interval. They
-    cost 2 µs a request less, so these are for crowded times only. Called by the leader alone, which owns the buffer.
+    The usual ones release the GIL; when another thread computes, it comes back only after the switch interval. These
+    keep it, but cost 2 µs a request more, so they are for crowded times only. Called by the leader alone, which owns
+    the buffer.
     """
 
     SIZE: Final = 256 * 1024

@@ -39,7 +39,7 @@ class Predictor:
         self._blocked: dict[Hashable, int] = {}  # routes, and how many inline calls had begun when they last blocked
 
     def learn(self, route: Hashable, calls: int, *, blocked: bool) -> None:
-        """Know that a call of this route has blocked, or has not; so many ``calls`` have begun inline, of any route."""
+        """Note that a call of this route has blocked, or has not; so many ``calls`` have begun inline, of any route."""
         doubt = self.doubts.get(route, 0)
         if blocked:
             often = calls - self._blocked.pop(route, -OFTEN - 1) <= OFTEN
@@ -52,8 +52,8 @@ class Predictor:
         else:
             self.acquit(route)
 
-    def is_due(self, route: Hashable) -> bool:
-        """Whether to try the next call of this route inline, one that is in doubt. To ask counts as a call."""
+    def counts_to_trial(self, route: Hashable) -> bool:
+        """Count a call of this route, if it is in doubt; tell whether it is the one to be tried inline."""
         if route not in self.doubts:
             return False
         left, of = self._trials.get(route, (TRIAL, TRIAL))
@@ -61,7 +61,7 @@ class Predictor:
         return left == 0
 
     def try_again_later(self, route: Hashable) -> None:
-        """Know that a call of this route is tried inline; if that does not acquit it, the next is to be later."""
+        """Note that a call of this route is tried inline; if that does not acquit it, the next is to be later."""
         of = min(2 * self._trials.get(route, (TRIAL, TRIAL))[1], MOST_TRIAL)
         _put(self._trials, route, (of - 1, of))
 

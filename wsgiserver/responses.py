@@ -30,7 +30,7 @@ class ResponseHead:
     Shared by all responses with the same status and headers, so nothing in it may be changed once it is made.
     """
 
-    __slots__ = ("bodyless", "close", "dropped", "length", "plain", "stamps", "start")
+    __slots__ = ("bodyless", "close", "dropped", "length", "own", "plain", "start")
 
     def __init__(self, start: bytes, bodyless: bool) -> None:
         # The status line and the header lines, each ended by CRLF.
@@ -41,8 +41,8 @@ class ResponseHead:
         self.length: int | None = None
         # The application said "Connection: close".
         self.close = False
-        # Which of the site's stamps to add: 1 for a Date of its own, and 2 for a Server of its own.
-        self.stamps = 0
+        # Which lines the application has given itself, so that the server's are left out; the sum is an index.
+        self.own = 0
         # Names of hop-by-hop headers that were left out.
         self.dropped: tuple[str, ...] = ()
         # Nothing is special about it, so that a body of its length may follow in the usual way.
@@ -56,7 +56,10 @@ KNOWN_HEAD_LENGTH: Final = 1024
 
 # More digits would not fit into 64 bits, and int() refuses thousands of them in a way of its own.
 LENGTH_DIGITS: Final = 19
-# RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too.
+OWN_DATE: Final = 1
+OWN_SERVER: Final = 2
+# RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too, but for Proxy-Status
+# (RFC 9209), which each intermediary hands on.
 _HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
 
 
@@ -98,13 +101,13 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
             else:
                 dropped.append(name)
             continue
-        elif lower in _HOP_BY_HOP or lower.startswith("proxy-"):
+        elif lower in _HOP_BY_HOP or (lower.startswith("proxy-") and lower != "proxy-status"):
             dropped.append(name)
             continue
         elif lower == "date":
-            head.stamps |= 1
+            head.own |= OWN_DATE
         elif lower == "server":
-            head.stamps |= 2
+            head.own |= OWN_SERVER
         lines.append(f"{name}: {value}\r\n")
     if code == 205:
         # RFC 9110 section 15.3.6: it has no content, and says so.

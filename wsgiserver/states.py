@@ -22,11 +22,11 @@ class State(Enum):
     ============ =========================== =========================
     from         when                        to
     ============ =========================== =========================
-    HEAD         the client asked            ANSWERING, or BODY first
+    HEAD         the head is whole           ANSWERING, or BODY first
     BODY         the body is whole           ANSWERING
     ANSWERING    the response was laid down  IDLE, WRITING, LINGERING, CLOSED
     WRITING      all of it has left          the same; BODY after 100 (Continue)
-    IDLE         a first byte came           HEAD
+    IDLE         a first byte came           HEAD, or where HEAD leads if the head is whole
     LINGERING    the client has left         CLOSED
     ============ =========================== =========================
 
