@@ -15,7 +15,7 @@ import httpx
 import pytest
 import webtest  # type: ignore[import-untyped]
 
-from wsgiserver import exchange, testing
+from wsgiserver import testing
 from wsgiserver.exchange import Environ
 from wsgiserver.loader import load
 from wsgiserver.testing import LiveServer, StopableWSGIServer, TestApp
@@ -299,7 +299,8 @@ def test_what_was_under_way_when_all_was_forgotten_is_nothing_to_those_who_ask_l
 def test_a_clock_that_a_test_has_set_is_forgotten_too(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with freezegun, which sets the monotonic clock too: what it dated would not be stale for years."""
     with monkeypatch.context() as patch:
-        patch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: 2e9, gmtime=time.gmtime))
+        clock = SimpleNamespace(monotonic=lambda: 2e9, gmtime=time.gmtime)
+        patch.setattr(f"{server.site.tick.__module__}.time", clock)
         server.site.tick(2e9)
     assert "2033" in get(server).headers["Date"]
     server.forget()
