@@ -15,8 +15,9 @@ from typing import Any
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Application, Environ, Exchange, Observer, Site
+from wsgiserver.exchange import Exchange
 from wsgiserver.settings import Settings
+from wsgiserver.site import Application, Environ, Observer, Site
 from wsgiserver.states import State, Watch
 
 # What the clock of a new client shows: seconds of the monotonic clock, and since the epoch.

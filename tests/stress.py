@@ -37,7 +37,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from wsgiserver import Server
-from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.exchange import Exchange
+from wsgiserver.site import Environ
 
 PATIENCE = 60.0  # seconds after which a client, or the end of a server, is taken to hang
 CLIENTS = 200

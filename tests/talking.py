@@ -9,8 +9,9 @@ from typing import Any
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Application, Environ, Exchange, Site
+from wsgiserver.exchange import Exchange
 from wsgiserver.settings import Settings
+from wsgiserver.site import Application, Environ, Site
 from wsgiserver.states import State
 
 NOW = 1000.0

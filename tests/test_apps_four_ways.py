@@ -10,8 +10,8 @@ import httpx
 import pytest
 import webtest  # type: ignore[import-untyped]
 
-from wsgiserver.exchange import Application
 from wsgiserver.loader import load
+from wsgiserver.site import Application
 from wsgiserver.testing import LiveServer, WireClient, wire
 
 APPS = Path(__file__).parents[1] / "apps"

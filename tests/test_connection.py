@@ -27,9 +27,10 @@ from memory import (
 
 from wsgiserver import connection
 from wsgiserver.connection import LINGER_SIZE, LINGER_TIME
-from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.exchange import Exchange
 from wsgiserver.files import store
 from wsgiserver.messages import SHOWN, BadRequest
+from wsgiserver.site import Environ
 from wsgiserver.states import State, Watch
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

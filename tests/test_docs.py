@@ -370,7 +370,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"(../../wsgiserver/loop.py) | {loop.COHORT} |",
         f"| {heads.KNOWN_NAMES} names of {heads.KNOWN_NAME_LENGTH} bytes at most |",
         f"| {heads.KNOWN_HOSTS} values of {heads.KNOWN_HOST_LENGTH} bytes at most |",
-        f"| 1 for each connection, made from a head of {http11.LONG_HEAD >> 10} KiB at most; none after {http11.MISFITS} ",
+        f"made from a head of {http11.LONG_HEAD >> 10} KiB at most; none after {http11.MISFITS} ",
         f"| {http11.RecentHeads.HEADS} heads of {http11.RecentHeads.LENGTH >> 10} KiB at most |",
         f"(../../wsgiserver/http11.py) | {http11.RecentHeads.HASHES} |",
         f"| {responses.KNOWN_HEADS} heads of {responses.KNOWN_HEAD_LENGTH >> 10} KiB at most |",

@@ -8,7 +8,7 @@ import pytest
 from memory import GET, GET_1_0, Client, MemoryStream, answering, chunks, request
 
 from wsgiserver.environ import BLOCK_SIZE, FileWrapper
-from wsgiserver.exchange import SERVER_SOFTWARE, Environ
+from wsgiserver.site import SERVER_SOFTWARE, Environ
 from wsgiserver.version import __version__
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from talking import Wire
 
 from wsgiserver.environ import base_environ, make_environ
-from wsgiserver.exchange import Site
 from wsgiserver.forms import make_form
 from wsgiserver.http11 import LONG_HEAD, MISFITS, Reader, RecentHeads
 from wsgiserver.messages import BadRequest, Request
 from wsgiserver.settings import Settings
+from wsgiserver.site import Site
 
 LINES = (
     "GET /users/{n}/orders?page={n} HTTP/1.1",

@@ -25,7 +25,8 @@ import pytest
 
 from wsgiserver import Server
 from wsgiserver.connection import HEAD_APPETITE, Connection
-from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.exchange import Exchange
+from wsgiserver.site import Environ
 from wsgiserver.states import State
 
 try:

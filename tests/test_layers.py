@@ -24,6 +24,7 @@ ORDER = (
     "http11",
     "responses",
     "states",
+    "site",
     "exchange",
     "environ",
     "pages",

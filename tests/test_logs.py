@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgiserver import logs
-from wsgiserver.exchange import Channel, Exchange, Site
+from wsgiserver.exchange import Channel, Exchange
 from wsgiserver.logs import (
     AccessLog,
     ErrorStream,
@@ -31,6 +31,7 @@ from wsgiserver.logs import (
 )
 from wsgiserver.messages import UNREADABLE, BadRequest, Fields, Request
 from wsgiserver.settings import Settings
+from wsgiserver.site import Site
 from wsgiserver.welcome import application
 
 

@@ -21,10 +21,11 @@ import pytest
 import wsgiserver.pollers
 from wsgiserver.addresses import parse_address
 from wsgiserver.connection import HEAD_APPETITE, Connection
-from wsgiserver.exchange import ENDED, Environ, Exchange, Site
+from wsgiserver.exchange import ENDED, Exchange
 from wsgiserver.loop import COHORT, Loop
 from wsgiserver.pollers import Poller, SelectorPoller, Waker
 from wsgiserver.settings import Settings
+from wsgiserver.site import Environ, Site
 from wsgiserver.sockets import Listener, Stream
 from wsgiserver.states import Watch
 

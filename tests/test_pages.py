@@ -7,9 +7,9 @@ from wsgiref.validate import validator
 import pytest
 from talking import phrase
 
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.messages import SHOWN, BadRequest
 from wsgiserver.pages import failure, page, point_at, refusal
+from wsgiserver.site import Application, Environ
 
 
 def call(application: Application) -> tuple[str, dict[str, str], str]:

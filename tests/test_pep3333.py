@@ -33,8 +33,9 @@ from memory import (
     response,
 )
 
-from wsgiserver.exchange import ClientGone, Environ
+from wsgiserver.exchange import ClientGone
 from wsgiserver.messages import BadResponse
+from wsgiserver.site import Environ
 from wsgiserver.states import State
 
 PLAIN = ("Content-Type", "text/plain")

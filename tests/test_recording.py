@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from wsgiserver.exchange import Environ
 from wsgiserver.recording import KEPT, recordings_of
+from wsgiserver.site import Environ
 from wsgiserver.sockets import Stream
 from wsgiserver.testing import RECORDINGS, LiveServer, WireClient
 

@@ -10,7 +10,7 @@ import pytest
 from feeding import Limits, bytewise, feed, one, refusal, whole
 from talking import GET, GET_1_0, Talk, answering, chunked, head, hello, post, talk
 
-from wsgiserver.exchange import Environ
+from wsgiserver.site import Environ
 
 # -- Section 2: messages -------------------------------------------------------------------------------------------
 

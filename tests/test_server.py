@@ -22,8 +22,9 @@ import pytest
 from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
-from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.exchange import Exchange
 from wsgiserver.server import make_room, share_descriptors
+from wsgiserver.site import Environ
 from wsgiserver.sockets import Stream
 
 ROOT = Path(__file__).parents[1]

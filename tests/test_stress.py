@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from wsgiserver import Server
-from wsgiserver.exchange import Environ
 from wsgiserver.predictor import MOST_DOUBT
+from wsgiserver.site import Environ
 
 PATIENCE = 30.0  # as long as a test may wait; a test that passes never does
 LARGE = bytes(range(256)) * 64 * 1024  # more than the buffers of two sockets hold

@@ -23,9 +23,9 @@ import pytest
 from memory import GET, HEAD, Client, MemoryStream, request
 
 from wsgiserver import Server
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.loader import load
 from wsgiserver.rules import RULES
+from wsgiserver.site import Application, Environ
 from wsgiserver.strict import Reporter, StrictError, StrictWarning, strict
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ import pytest
 import webtest  # type: ignore[import-untyped]
 
 from wsgiserver import testing
-from wsgiserver.exchange import Environ
 from wsgiserver.loader import load
+from wsgiserver.site import Environ
 from wsgiserver.testing import LiveServer, StopableWSGIServer, TestApp
 
 SLOW = 30.0

@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 
 from wsgiserver import Server
-from wsgiserver.exchange import Environ, Exchange
+from wsgiserver.exchange import Exchange
+from wsgiserver.site import Environ
 
 PATIENCE = 60
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"

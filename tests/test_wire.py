@@ -13,8 +13,8 @@ from wsgiref.validate import validator
 import httpx
 import pytest
 
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.messages import BadResponse
+from wsgiserver.site import Application, Environ
 from wsgiserver.states import State
 from wsgiserver.wire import NotSendable, Wire, masked, wire, write_request
 from wsgiserver.wire_client import BrokenResponse, WireClient, read_response

@@ -22,13 +22,14 @@ from io import BytesIO
 from typing import IO, Any, Final
 
 from wsgiserver.environ import make_environ, tell_decoded
-from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange, Site
+from wsgiserver.exchange import ENDED, ClientGone, Exchange
 from wsgiserver.files import FilePart, FileShortened, drop, store
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
+from wsgiserver.site import Application, Environ, Site
 from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NOTHING, WRITING, State, Stream
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.

@@ -2,8 +2,8 @@
 
 from typing import IO, Final
 
-from wsgiserver.exchange import SERVER_SOFTWARE, Environ, Site
 from wsgiserver.messages import Request
+from wsgiserver.site import SERVER_SOFTWARE, Environ, Site
 from wsgiserver.states import Stream
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.

@@ -13,8 +13,8 @@ from functools import partial
 from types import CodeType, FrameType, GeneratorType, TracebackType
 from typing import Any, Final
 
-from wsgiserver.exchange import Errors
 from wsgiserver.rules import Rule
+from wsgiserver.site import Errors
 
 
 class StrictError(AssertionError):

@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 from wsgiserver.environ import FileWrapper
-from wsgiserver.exchange import ENDED, Application, ClientGone, Environ, Exchange
+from wsgiserver.exchange import ENDED, ClientGone, Exchange
 from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure, terse_failure
+from wsgiserver.site import Application, Environ
 
 # Octets of a page of memory.
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096

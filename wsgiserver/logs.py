@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, TextIO
 
 from wsgiserver.messages import BadRequest, Request, Unreadable
+from wsgiserver.site import MONTHS
 
 if TYPE_CHECKING:
     import logging
@@ -164,16 +165,13 @@ def _stamp_anew(exchange: Exchange) -> str:
     return stamp
 
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
 @lru_cache(maxsize=64)
 def _stamp(second: int) -> str:
     """Format ``[10/Oct/2000:13:55:36 -0700]``, in English whatever the locale is; 1.6 µs, so it is kept."""
     local = time.localtime(second)
     offset = local.tm_gmtoff // 60
     zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}{abs(offset) % 60:02}"
-    return f"[{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S', local)} {zone}]"
+    return f"[{local.tm_mday:02}/{MONTHS[local.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S', local)} {zone}]"
 
 
 # Characters of an unfinished line of wsgi.errors that wait for the rest of it.

@@ -22,9 +22,10 @@ from typing import Final
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Environ, Exchange, Site
+from wsgiserver.exchange import Exchange
 from wsgiserver.gateway import end_child
 from wsgiserver.pollers import HeldCalls, Poller, Waker, default_poller
+from wsgiserver.site import Environ, Site
 from wsgiserver.sockets import Listener
 from wsgiserver.states import ANSWERING, CLOSED, IDLE, LINGERING, NOTHING, READ, WRITING
 

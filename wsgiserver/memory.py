@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from wsgiserver.connection import Connection
-from wsgiserver.exchange import Application, Environ, Errors, Observer, Site
 from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
+from wsgiserver.site import Application, Environ, Errors, Observer, Site
 from wsgiserver.states import State, Watch
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.

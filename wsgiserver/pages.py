@@ -7,9 +7,9 @@ application's fault says nothing of its insides: the traceback goes to the serve
 from collections.abc import Iterable
 from typing import Any, Final
 
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.grammar import BARE_BREAK, NO_TOKEN
 from wsgiserver.messages import SHOWN, BadRequest
+from wsgiserver.site import Application, Environ
 
 # What the server itself answers with (RFC 9110 section 15, RFC 6585). Not taken from ``http``, which could not be
 # imported for a bad request that comes when there are no descriptors left.

@@ -17,11 +17,12 @@ from typing import Any
 
 from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
-from wsgiserver.exchange import Application, Exchange, Observer, Site
+from wsgiserver.exchange import Exchange
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured, escape
 from wsgiserver.loop import Loop
 from wsgiserver.messages import SHOWN
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
+from wsgiserver.site import Application, Observer, Site
 from wsgiserver.sockets import Listener
 from wsgiserver.states import CLOSED, LINGERING
 

@@ -15,7 +15,6 @@ from types import CodeType
 from typing import Any, Final
 
 from wsgiserver.environ import FileWrapper
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.faults import (
     Report,
     Reporter,
@@ -41,6 +40,7 @@ from wsgiserver.rules import (
     status_faults,
     well_formed,
 )
+from wsgiserver.site import Application, Environ
 
 __all__ = ["Reporter", "StrictError", "StrictWarning", "strict"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import webtest  # type: ignore[import-untyped]
 
-from wsgiserver.exchange import Application
+from wsgiserver.site import Application
 from wsgiserver.wire import wire
 
 

@@ -13,12 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from wsgiserver.addresses import Address
-from wsgiserver.exchange import Application, Environ, Exchange, Observer
+from wsgiserver.exchange import Exchange
 from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
 from wsgiserver.settings import Settings
+from wsgiserver.site import Application, Environ, Observer
 from wsgiserver.sockets import Listener
 from wsgiserver.wire import NotSendable, StartCall, Wire, WireExchange, masked, wire
 from wsgiserver.wire_client import BrokenResponse, WireClient, WireResponse

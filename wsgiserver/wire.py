@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Application, Environ
 from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import (
     Line,
@@ -28,6 +27,7 @@ from wsgiserver.memory import (
     strictly,
 )
 from wsgiserver.settings import Settings, with_values
+from wsgiserver.site import Application, Environ
 from wsgiserver.wire_client import WireResponse, read_response
 
 # Made by the server from the bytes, or its own. What else is in an environ reaches the application as it is: what a

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from wsgiserver.environ import base_environ
-from wsgiserver.exchange import Application, Environ, Exchange
+from wsgiserver.exchange import Exchange
 from wsgiserver.memory import (
     Line,
     MemoryStream,
@@ -23,6 +23,7 @@ from wsgiserver.memory import (
     strictly,
 )
 from wsgiserver.settings import Settings, with_values
+from wsgiserver.site import Application, Environ
 from wsgiserver.states import State
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from wsgiserver.connection import Connection
 from wsgiserver.environ import base_environ, make_environ
-from wsgiserver.exchange import Exchange, Site
+from wsgiserver.exchange import Exchange
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.logs import ErrorStream
 from wsgiserver.messages import Request
 from wsgiserver.settings import Settings
+from wsgiserver.site import Site
 
 ROUNDS = 7
 CALLS = 20_000
