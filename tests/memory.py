@@ -18,7 +18,7 @@ from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Exchange
 from wsgiserver.settings import Settings
 from wsgiserver.site import Application, Environ, Observer, Site
-from wsgiserver.states import State, Watch
+from wsgiserver.states import Interest, State
 
 # What the clock of a new client shows: seconds of the monotonic clock, and since the epoch.
 NOW = 5000.0
@@ -245,7 +245,7 @@ class Client:
 
     def _step(self) -> bool:
         """Do one thing as the loop would; False when there is nothing to do."""
-        watch = self.state.watch
+        interest = self.state.interest
         if self._unsent:
             self._unsent = False
             self._ready = self.connection.flush(self.now)
@@ -253,9 +253,9 @@ class Client:
             self._ready = False
             if self.connection.advance(self.now):
                 self.connection.run()
-        elif watch is Watch.READ and self.stream.readable:
+        elif interest is Interest.READ and self.stream.readable:
             self._receive()
-        elif watch is Watch.WRITE and self.stream.writable:
+        elif interest is Interest.WRITE and self.stream.writable:
             self._unsent = True
         else:
             return False

@@ -633,11 +633,11 @@ def test_nothing_is_said_of_other_threads_where_the_system_does_not_tell_the_tim
 def test_a_task_that_holds_the_only_thread_holds_the_loop(threads: int, held: bool) -> None:
     """Whoever stops the server then need not wait for the loop to see that its time is over."""
     seen: list[bool] = []
-    play = Play(Usual(), [Work("a", until=lambda: seen.append(play.baton.held) is None)], threads=threads)
-    assert not play.baton.held
+    play = Play(Usual(), [Work("a", until=lambda: seen.append(play.baton.stuck) is None)], threads=threads)
+    assert not play.baton.stuck
     play.perform()
     assert seen[0] is held
-    assert not play.baton.held
+    assert not play.baton.stuck
 
 
 def test_nobody_watches_with_one_thread() -> None:

@@ -31,7 +31,7 @@ from wsgiserver.exchange import Exchange
 from wsgiserver.files import store
 from wsgiserver.messages import SHOWN, BadRequest
 from wsgiserver.site import Environ
-from wsgiserver.states import State, Watch
+from wsgiserver.states import Interest, State
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HELLO = response("200 OK", after=["Content-Length: 5"], body=b"hello")
@@ -196,20 +196,20 @@ def test_a_connection_tells_its_state(state: State) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "watch"),
+    ("state", "interest"),
     [
-        (State.HEAD, Watch.READ),
-        (State.BODY, Watch.READ),
-        (State.ANSWERING, Watch.NOTHING),
-        (State.WRITING, Watch.WRITE),
-        (State.IDLE, Watch.READ),
-        (State.LINGERING, Watch.READ),
-        (State.CLOSED, Watch.NOTHING),
+        (State.HEAD, Interest.READ),
+        (State.BODY, Interest.READ),
+        (State.ANSWERING, Interest.NOTHING),
+        (State.WRITING, Interest.WRITE),
+        (State.IDLE, Interest.READ),
+        (State.LINGERING, Interest.READ),
+        (State.CLOSED, Interest.NOTHING),
     ],
     ids=lambda value: value.name,
 )
-def test_each_state_says_what_is_watched(state: State, watch: Watch) -> None:
-    assert state.watch is watch
+def test_each_state_says_what_is_watched(state: State, interest: Interest) -> None:
+    assert state.interest is interest
     assert len(State) == 7
 
 

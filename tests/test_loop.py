@@ -27,7 +27,7 @@ from wsgiserver.pollers import Poller, SelectorPoller, Waker
 from wsgiserver.settings import Settings
 from wsgiserver.site import Environ, Site
 from wsgiserver.sockets import Listener, Stream
-from wsgiserver.states import Watch
+from wsgiserver.states import Interest
 
 PATIENCE = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -195,8 +195,8 @@ def pairs(at_the_end: Any) -> list[tuple[socket.socket, socket.socket]]:
 
 def test_a_poller_tells_who_is_ready_again_and_again_until_it_was_dealt_with(poller: Any, pairs: Any) -> None:
     (near, far), (other, _), *_ = pairs
-    poller.watch(near.fileno(), Watch.NOTHING, Watch.READ)
-    poller.watch(other.fileno(), Watch.NOTHING, Watch.READ)
+    poller.watch(near.fileno(), Interest.NOTHING, Interest.READ)
+    poller.watch(other.fileno(), Interest.NOTHING, Interest.READ)
     assert [*poller.poll(0, 16)] == []
     far.send(b"x")
     for _ in range(3):
@@ -208,23 +208,23 @@ def test_a_poller_tells_who_is_ready_again_and_again_until_it_was_dealt_with(pol
 def test_what_a_poller_watches_can_be_changed_and_ended(poller: Any, pairs: Any) -> None:
     near, far = pairs[0]
     far.send(b"x")
-    poller.watch(near.fileno(), Watch.NOTHING, Watch.READ)
+    poller.watch(near.fileno(), Interest.NOTHING, Interest.READ)
     assert len(poller.poll(None, 16)) == 1
     near.recv(1)
-    poller.watch(near.fileno(), Watch.READ, Watch.WRITE)
+    poller.watch(near.fileno(), Interest.READ, Interest.WRITE)
     assert len(poller.poll(None, 16)) == 1
-    poller.watch(near.fileno(), Watch.WRITE, Watch.READ)
+    poller.watch(near.fileno(), Interest.WRITE, Interest.READ)
     assert [*poller.poll(0, 16)] == []
     far.send(b"x")
-    poller.watch(near.fileno(), Watch.READ, Watch.NOTHING)
+    poller.watch(near.fileno(), Interest.READ, Interest.NOTHING)
     assert [*poller.poll(0, 16)] == []
-    poller.watch(near.fileno(), Watch.NOTHING, Watch.READ)
+    poller.watch(near.fileno(), Interest.NOTHING, Interest.READ)
     assert len(poller.poll(None, 16)) == 1
 
 
 def test_a_poller_tells_the_end_of_a_client(poller: Any, pairs: Any) -> None:
     near, far = pairs[0]
-    poller.watch(near.fileno(), Watch.NOTHING, Watch.READ)
+    poller.watch(near.fileno(), Interest.NOTHING, Interest.READ)
     far.close()
     assert [descriptor for descriptor, _ in poller.poll(None, 16)] == [near.fileno()]
 
@@ -233,7 +233,7 @@ def test_a_poller_gives_no_more_than_asked_and_forgets_nobody(poller: Any, pairs
     """Three at a time, all ten had their turn after four polls, though none was dealt with."""
     for near, far in pairs:
         far.send(b"x")
-        poller.watch(near.fileno(), Watch.NOTHING, Watch.READ)
+        poller.watch(near.fileno(), Interest.NOTHING, Interest.READ)
     polls = [[descriptor for descriptor, _ in poller.poll(None, 3)] for _ in range(4)]
     assert [len(ready) for ready in polls] == [3, 3, 3, 3]
     assert {descriptor for ready in polls for descriptor in ready} == {near.fileno() for near, _ in pairs}
@@ -280,7 +280,7 @@ def waker(request: pytest.FixtureRequest, at_the_end: Any, monkeypatch: pytest.M
 
 
 def test_a_wake_up_is_kept_until_it_is_drained(waker: Waker, poller: Any) -> None:
-    poller.watch(waker.descriptor, Watch.NOTHING, Watch.READ)
+    poller.watch(waker.descriptor, Interest.NOTHING, Interest.READ)
     assert [*poller.poll(0, 16)] == []
     waker.wake()
     waker.wake()
@@ -294,7 +294,7 @@ def test_a_wake_up_is_kept_until_it_is_drained(waker: Waker, poller: Any) -> Non
 
 
 def test_any_number_of_wake_ups_blocks_nobody(waker: Waker, poller: Any) -> None:
-    poller.watch(waker.descriptor, Watch.NOTHING, Watch.READ)
+    poller.watch(waker.descriptor, Interest.NOTHING, Interest.READ)
     for _ in range(100_000 if waker._pair is None else 5_000):
         waker.wake()
     while poller.poll(0, 16):

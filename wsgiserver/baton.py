@@ -183,7 +183,7 @@ class Baton:
         return len(self._waiting)
 
     @property
-    def held(self) -> bool:
+    def stuck(self) -> bool:
         """Whether the only thread is in a task, so that the loop stands still; for any thread."""
         return self.threads == 1 and self._leader is not None and not self._baton.locked()
 

@@ -44,9 +44,9 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        "_base", "_body", "_cut", "_dropped", "_file", "_hand_in", "_held", "_out", "_reader", "_received", "abrupt",
-        "appetite", "deadline", "descriptor", "exchange", "outlasted", "queued", "site", "state", "stream", "watched",
-        "watching",
+        "_base", "_body", "_corked", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received", "abrupt",
+        "appetite", "deadline", "descriptor", "exchange", "interest", "outlasted", "queued", "site", "state", "stream",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -73,9 +73,9 @@ class Connection:
         # What is to leave: bytes, then a part of a file.
         self._out: bytes | memoryview = b""
         self._file: FilePart | None = None
-        # What leaves while the application goes on may wait for more, until somebody calls ``overdue``; some has.
+        # Pieces may be sent with ``Stream.more``, until somebody calls ``overdue``; some were, and may be held back.
         self.watched = False
-        self._held = False
+        self._corked = False
         # The response was cut: the connection ends behind it, abruptly where it must.
         self._cut = False
         self.abrupt = False
@@ -86,7 +86,7 @@ class Connection:
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
         # deque of those to run
         self.descriptor = -1
-        self.watching = NOTHING
+        self.interest = NOTHING
         self.queued = False
 
     # -- what comes: the loop's leader -----------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Connection:
             raise ClientGone("the client has been given up")
         try:
             if more and self.watched:
-                self._held = True
+                self._corked = True
                 sent = self._try_send(data, self.stream.more)
                 if not self.watched:
                     self.stream.push()  # the watch has come in between
@@ -298,7 +298,7 @@ class Connection:
         """Lay down the end of a response and give the connection back to the loop, which lets it leave."""
         if self._cut:
             pass  # the client was given up; nothing may follow what is missing
-        elif self._held or len(body) > self.site.settings.buffer_response:
+        elif self._corked or len(body) > self.site.settings.buffer_response:
             self._lay_at_once(head, body)
         else:
             self._out = head + body
@@ -312,8 +312,8 @@ class Connection:
 
     def _lay_at_once(self, head: bytes, body: bytes) -> None:
         """Send what goes, so that a large body is not copied, and what waits for more waits for no other client."""
-        if self._held:
-            self._held = False
+        if self._corked:
+            self._corked = False
             if not head and not body:
                 self.stream.push()
                 return
@@ -336,8 +336,8 @@ class Connection:
         """End a response that is not whole; the connection is closed behind what was sent of it."""
         self._cut = True
         self.abrupt |= abrupt
-        if self._held:
-            self._held = False
+        if self._corked:
+            self._corked = False
             self.stream.push()  # a reset drops what waits, and so does a close before all that the client sent was read
         self._give_back()
 

@@ -68,7 +68,7 @@ class Loop:
         self._next_sweep = self._now + SWEEP
         # Other threads compute: receive and send without giving them the GIL, see ``crowd``.
         self.crowded = False
-        self._held: HeldCalls | None = None
+        self._held_calls: HeldCalls | None = None
         self._listeners: dict[int, tuple[Listener, Environ]] = {
             listener.fileno(): (listener, base_environ(site, listener.name, listener.port)) for listener in listeners
         }
@@ -88,7 +88,7 @@ class Loop:
         self._stopping_since = 0.0
         self._closed = False
         self._disposing = Lock()
-        self._accept(True)
+        self._watch_listeners(True)
 
     # -- for any thread --------------------------------------------------------------------------------------------
 
@@ -108,11 +108,11 @@ class Loop:
 
     def crowd(self, crowded: bool) -> None:
         """Note whether other threads compute; called by one thread at a time. Never raises."""
-        if crowded and self._held is None and HeldCalls.possible():
+        if crowded and self._held_calls is None and HeldCalls.possible():
             # Not before, for to load what it needs takes 3 ms. Without it (no descriptor is left to read it from, or
             # this Python was built without ctypes) the usual calls serve.
             with suppress(Exception):
-                self._held = HeldCalls()
+                self._held_calls = HeldCalls()
         self.crowded = crowded
 
     def wake(self) -> None:
@@ -168,7 +168,7 @@ class Loop:
             if connection is None:
                 others.append(descriptor)
                 continue
-            if connection.state is IDLE or connection.state.watch is READ:
+            if connection.state is IDLE or connection.state.interest is READ:
                 if not connection.queued:
                     self._receive(connection)
             elif connection.state is WRITING:
@@ -178,13 +178,13 @@ class Loop:
                 self._settle(connection)
         # Last, for a newcomer may take the place of one who is idle, but not of one who has just asked.
         for descriptor in others:
-            self._greet(descriptor)
+            self._accept_clients(descriptor)
 
     def _receive(self, connection: Connection) -> bool:
         """Receive from a client; False when nothing is there."""
         try:
-            if self.crowded and self._held is not None:
-                data = self._held.recv(connection.descriptor, connection.appetite)
+            if self.crowded and self._held_calls is not None:
+                data = self._held_calls.recv(connection.descriptor, connection.appetite)
             else:
                 data = connection.stream.recv(connection.appetite)
         except BlockingIOError:
@@ -227,14 +227,14 @@ class Loop:
         """Phase three: let leave what was laid down."""
         unsent = self._unsent
         self._now = now = self._clock()
-        held_send = self._held.send if self.crowded and self._held is not None else None
+        held_send = self._held_calls.send if self.crowded and self._held_calls is not None else None
         while unsent:
             connection = unsent.popleft()
             try:
                 if connection.flush(now, held_send):
                     connection.queued = True
                     self._ready.append(connection)
-                elif connection.state is not IDLE or connection.watching is not READ or not self._accepting:
+                elif connection.state is not IDLE or connection.interest is not READ or not self._accepting:
                     self._settle(connection)
             except Exception as error:
                 self._drop(connection, error)
@@ -247,14 +247,14 @@ class Loop:
 
     def _settle(self, connection: Connection) -> None:
         """Watch of the connection what its state asks for; let go of it where it has ended."""
-        watch = connection.state.watch
-        if watch is not connection.watching:
-            self._poller.watch(connection.descriptor, connection.watching, watch)
-            connection.watching = watch
+        interest = connection.state.interest
+        if interest is not connection.interest:
+            self._poller.watch(connection.descriptor, connection.interest, interest)
+            connection.interest = interest
         if connection.state is CLOSED:
             self._forget(connection)
         elif not self._accepting and connection.state is IDLE:
-            self._accept(True)  # it can make room for one who waits at the door
+            self._watch_listeners(True)  # it can make room for one who waits at the door
 
     def _drop(self, connection: Connection, error: Exception) -> None:
         """Let go of a client with whom the server itself has failed, or had no memory left; the others are served."""
@@ -275,11 +275,11 @@ class Loop:
         else:
             connection.stream.close()
         if not self._accepting:
-            self._accept(True)
+            self._watch_listeners(True)
 
     # -- who comes -------------------------------------------------------------------------------------------------
 
-    def _accept(self, wanted: bool) -> None:
+    def _watch_listeners(self, wanted: bool) -> None:
         """Watch the listeners, or leave them alone so that those who come wait in the system's queue."""
         if wanted == self._accepting or (wanted and self._stop_at is not None):
             return
@@ -288,7 +288,7 @@ class Loop:
         for descriptor in self._listeners:
             self._poller.watch(descriptor, before, after)
 
-    def _greet(self, descriptor: int) -> None:
+    def _accept_clients(self, descriptor: int) -> None:
         """Take in the clients that wait at a listener, and receive what they have sent already."""
         if descriptor == self._waker.descriptor:
             self._waker.drain()
@@ -300,7 +300,7 @@ class Loop:
         for _ in range(COHORT):
             idle = self._longest_idle() if len(self.connections) >= limit else None
             if idle is None and len(self.connections) >= limit:
-                self._accept(False)
+                self._watch_listeners(False)
                 return
             try:
                 stream = listener.accept()
@@ -347,7 +347,7 @@ class Loop:
             self.site.report(f"no room for more clients ({error.strerror}); raise the limit (ulimit -n)")
         idle = self._longest_idle()
         if idle is None:
-            self._accept(False)
+            self._watch_listeners(False)
         else:
             self._dismiss(idle)
 
@@ -372,11 +372,11 @@ class Loop:
         if self._unsent:
             self._write()
         if not self._accepting and len(self.connections) < self.site.settings.limit_connections:
-            self._accept(True)
+            self._watch_listeners(True)
 
     def _expire(self, connection: Connection, now: float) -> None:
         """Deal with a connection whose time is over, unless it has sent something that nobody had the time to read."""
-        if connection.state.watch is READ and self._receive(connection):
+        if connection.state.interest is READ and self._receive(connection):
             return
         if connection.state is CLOSED:
             return
@@ -391,7 +391,7 @@ class Loop:
         if self._listening:
             self._listening = False
             self._stopping_since = self._now
-            self._accept(False)
+            self._watch_listeners(False)
             for listener, _ in self._listeners.values():
                 listener.close()
         late = self._now >= stop_at

@@ -15,7 +15,7 @@ from wsgiserver.connection import Connection
 from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
 from wsgiserver.site import Application, Environ, Errors, Observer, Site
-from wsgiserver.states import State, Watch
+from wsgiserver.states import Interest, State
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
 _JUDGEMENTS: Final = (BadResponse, AssertionError)
@@ -170,7 +170,7 @@ class Line:
             if connection.advance(self.now):
                 with _transactions_left_open():
                     connection.run()
-        elif connection.state.watch is Watch.READ and self.stream.readable:
+        elif connection.state.interest is Interest.READ and self.stream.readable:
             self._receive()
         else:
             return False

@@ -14,13 +14,13 @@ import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from wsgiserver.states import Watch
+from wsgiserver.states import Interest
 
 
 class Poller(Protocol):
     """Knows which descriptors are ready. Level-triggered: what was not dealt with is told again."""
 
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:
+    def watch(self, descriptor: int, before: Interest, after: Interest) -> None:
         """Change what is watched of a descriptor; ``NOTHING`` takes it out."""
 
     def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:
@@ -35,12 +35,12 @@ class EpollPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._masks = {Watch.READ: select.EPOLLIN, Watch.WRITE: select.EPOLLOUT}
+        self._masks = {Interest.READ: select.EPOLLIN, Interest.WRITE: select.EPOLLOUT}
 
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
-        if after is Watch.NOTHING:
+    def watch(self, descriptor: int, before: Interest, after: Interest) -> None:  # noqa: D102
+        if after is Interest.NOTHING:
             self._epoll.unregister(descriptor)
-        elif before is Watch.NOTHING:
+        elif before is Interest.NOTHING:
             self._epoll.register(descriptor, self._masks[after])
         else:
             self._epoll.modify(descriptor, self._masks[after])
@@ -57,12 +57,12 @@ class SelectorPoller:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._masks = {Watch.READ: selectors.EVENT_READ, Watch.WRITE: selectors.EVENT_WRITE}
+        self._masks = {Interest.READ: selectors.EVENT_READ, Interest.WRITE: selectors.EVENT_WRITE}
 
-    def watch(self, descriptor: int, before: Watch, after: Watch) -> None:  # noqa: D102
-        if after is Watch.NOTHING:
+    def watch(self, descriptor: int, before: Interest, after: Interest) -> None:  # noqa: D102
+        if after is Interest.NOTHING:
             self._selector.unregister(descriptor)
-        elif before is Watch.NOTHING:
+        elif before is Interest.NOTHING:
             self._selector.register(descriptor, self._masks[after])
         else:
             self._selector.modify(descriptor, self._masks[after])

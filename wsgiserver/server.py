@@ -198,7 +198,7 @@ class Server:
         timeout = self.settings.timeout_stop if timeout is None else timeout
         loop.stop(timeout)
         # With one thread, which an application may hold, the loop cannot see that its time is over.
-        if not self._over.wait(timeout) and not baton.held:
+        if not self._over.wait(timeout) and not baton.stuck:
             self._over.wait(GRACE)
         if self._failure is not None:
             baton.join(GRACE)  # where a worker has failed, the leader may be in a turn still

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 
-class Watch(Enum):
+class Interest(Enum):
     """What the poller looks for."""
 
     NOTHING = 0
@@ -34,22 +34,22 @@ class State(Enum):
     one is due.
     """
 
-    HEAD = (Watch.READ, "timeout_head", "waits for a head, or for the rest of one")
-    BODY = (Watch.READ, "timeout_body", "waits for the rest of a body")
-    ANSWERING = (Watch.NOTHING, "", "an exchange runs, and owns the connection")
-    WRITING = (Watch.WRITE, "timeout_send", "waits until the client takes more of the response")
-    IDLE = (Watch.READ, "timeout_keep_alive", "kept; nothing of the next request has come")
-    LINGERING = (Watch.READ, "", "reads and drops what the client still sends")
-    CLOSED = (Watch.NOTHING, "", "has ended")
+    HEAD = (Interest.READ, "timeout_head", "waits for a head, or for the rest of one")
+    BODY = (Interest.READ, "timeout_body", "waits for the rest of a body")
+    ANSWERING = (Interest.NOTHING, "", "an exchange runs, and owns the connection")
+    WRITING = (Interest.WRITE, "timeout_send", "waits until the client takes more of the response")
+    IDLE = (Interest.READ, "timeout_keep_alive", "kept; nothing of the next request has come")
+    LINGERING = (Interest.READ, "", "reads and drops what the client still sends")
+    CLOSED = (Interest.NOTHING, "", "has ended")
 
-    def __init__(self, watch: Watch, timeout: str, meaning: str) -> None:
-        self.watch = watch
+    def __init__(self, interest: Interest, timeout: str, meaning: str) -> None:
+        self.interest = interest
         self.timeout = timeout
         self.meaning = meaning
 
 
 # For code that every request goes through: to look a member up in its class takes ten times as long as a global.
-NOTHING, READ, WRITE = Watch
+NOTHING, READ, WRITE = Interest
 HEAD, BODY, ANSWERING, WRITING, IDLE, LINGERING, CLOSED = State
 
 
