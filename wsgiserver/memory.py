@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from wsgiserver.addresses import bracketed
 from wsgiserver.connection import Connection
 from wsgiserver.messages import BadResponse
+from wsgiserver.responses import LAST_CHUNK, chunk
 from wsgiserver.settings import Settings
-from wsgiserver.site import Application, Environ, Errors, Observer, Site
+from wsgiserver.site import Application, Environ, Errors, Observer, Site, below_own
 from wsgiserver.states import Interest, State
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
@@ -27,7 +29,7 @@ class MemoryStream:
     def __init__(self, host: str = "127.0.0.1", port: str = "50000") -> None:
         self.peer_host = host
         self.peer_port = port
-        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.peer = f"{bracketed(host)}:{port}"
         # What the client sent and the server has not received; whether it closed its sending side, or is gone.
         self.inbox = bytearray()
         self.ended = False
@@ -221,7 +223,7 @@ def head_bytes(lines: Iterable[str]) -> bytes:
 
 def chunked(pieces: Iterable[bytes]) -> bytes:
     """Frame pieces as the chunked coding does (RFC 9112 section 7.1)."""
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+    return b"".join(chunk(piece) for piece in pieces if piece) + LAST_CHUNK
 
 
 def must_reach_caller(error: BaseException) -> bool:
@@ -237,7 +239,5 @@ def own_traceback(error: BaseException) -> BaseException:
 
     Where all of them are the server's, the error is told by its text, for it is a judgement on the application.
     """
-    own = error.__traceback__
-    while own is not None and own.tb_frame.f_globals.get("__package__") == __package__:
-        own = own.tb_next
+    own = below_own(error.__traceback__)
     return error.with_traceback(own) if own is not None or isinstance(error, _JUDGEMENTS) else error

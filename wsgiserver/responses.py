@@ -56,6 +56,8 @@ KNOWN_HEAD_LENGTH: Final = 1024
 
 # More digits would not fit into 64 bits, and int() refuses thousands of them in a way of its own.
 LENGTH_DIGITS: Final = 19
+# The statuses that allow no body: RFC 9110 sections 15.3.5, 15.3.6, 15.4.5.
+BODYLESS: Final = frozenset((204, 205, 304))
 OWN_DATE: Final = 1
 OWN_SERVER: Final = 2
 # RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too, but for Proxy-Status
@@ -85,7 +87,7 @@ def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
 def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
     code = _check_status(status)
     status = str.__str__(status)
-    head = ResponseHead(b"", code in (204, 205, 304))
+    head = ResponseHead(b"", code in BODYLESS)
     lines = [f"HTTP/1.1 {status}\r\n"]
     dropped = []
     for header in headers:

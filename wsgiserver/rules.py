@@ -194,7 +194,6 @@ _METHODS: Final = frozenset(
     ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PROPPATCH", "MKCOL",
      "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH")
 )  # fmt: skip
-BODYLESS: Final = frozenset((204, 205, 304))
 # PEP 3333, "environ Variables"; beside them it has those that begin with "HTTP_".
 _CGI: Final = frozenset(
     ("CONTENT_LENGTH", "CONTENT_TYPE", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD", "SCRIPT_NAME", "SERVER_NAME",

@@ -39,15 +39,19 @@ def _traceback(error: BaseException) -> str:
         import traceback
     except Exception as missing:  # there is no descriptor left to read it with, perhaps
         return f"{type(error).__name__}, whose traceback cannot be shown ({missing})"
-    own = error.__traceback__
-    while own is not None and own.tb_frame.f_globals.get("__package__") == __package__:
-        own = own.tb_next
     try:
-        # Without the server's own frames at the top, which tell nothing of the application's fault.
-        return "".join(traceback.format_exception(type(error), error, own or error.__traceback__)).rstrip()
+        frames = below_own(error.__traceback__) or error.__traceback__
+        return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
     except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
-        frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        return f"{frames}\n{type(error).__name__}, which cannot be shown"
+        told = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        return f"{told}\n{type(error).__name__}, which cannot be shown"
+
+
+def below_own(frames: TracebackType | None) -> TracebackType | None:
+    """Leave out the server's own frames at the top, which tell nothing of the application's fault."""
+    while frames is not None and frames.tb_frame.f_globals.get("__package__") == __package__:
+        frames = frames.tb_next
+    return frames
 
 
 def _nothing() -> None:

@@ -29,8 +29,8 @@ from wsgiserver.faults import (
     place_of_iterator,
 )
 from wsgiserver.guards import ErrorOutput, Input, Stream, close_of
+from wsgiserver.responses import BODYLESS
 from wsgiserver.rules import (
-    BODYLESS,
     RULES,
     changed_faults,
     environ_faults,
