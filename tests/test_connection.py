@@ -1524,6 +1524,22 @@ def test_a_fault_of_the_server_while_an_application_runs_costs_that_client_its_c
     assert [exchange.complete for exchange in client.exchanges] == [False]
 
 
+def test_the_file_of_a_body_is_left_to_the_parent_in_a_child_process() -> None:
+    """To close the buffered file would write once more, and take a lock that a thread of the parent may have."""
+    client = Client(hello, buffer_body=10)
+    client.send(post("Content-Length: 100"))
+    client.send(b"x" * 50)
+    body = client.connection._body
+    body.write(b"not yet written")
+    copy = os.dup(body.fileno())
+    try:
+        client.connection.leave_to_parent()
+        assert body.raw.closed
+        assert os.fstat(copy).st_size == 50
+    finally:
+        os.close(copy)
+
+
 def test_a_file_that_the_connection_has_taken_is_closed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A number that was closed may be another file's by then."""
     path = tmp_path / "file"

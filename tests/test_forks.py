@@ -23,6 +23,8 @@ FORKING = textwrap.dedent("""
         global child
         where, _, what = environ["PATH_INFO"][1:].partition("/")
         body = str(os.getpid())
+        if what == "late":
+            return late(environ, start_response, where)
         if where == "status":
             body = str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         elif where:
@@ -39,8 +41,18 @@ FORKING = textwrap.dedent("""
                 raise ValueError("in the child")
             elif what == "stay":
                 time.sleep(3600)
+            elif what == "write":
+                environ["wsgi.errors"].write("the child has no line end")
         start_response("200 OK", [])
         return [environ["wsgi.input"].read() or body.encode()]
+
+    def late(environ, start_response, where):
+        global child
+        if where == "worker":
+            environ["wsgiserver.will_block"]()
+        start_response("200 OK", [("Content-Length", "4")])
+        yield b"late"
+        child = os.fork()
 """)
 
 
@@ -74,6 +86,8 @@ def forking(at_the_end: contextlib.ExitStack, tmp_path: Path) -> Callable[..., s
         ("say", "1", "the child says so"),
         ("raise", "1", "ValueError: in the child"),
         ("return", "0", ""),
+        ("write", "0", "the child has no line end"),
+        ("late", "0", ""),
     ],
 )
 def test_a_child_that_comes_back_from_the_application_ends_and_answers_nobody(

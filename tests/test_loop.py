@@ -495,6 +495,53 @@ def test_what_has_finished_is_shown_before_the_loop_waits_for_more(recorded: Any
     assert shown == [1, 3]
 
 
+def test_what_has_left_is_shown_before_the_next_application_is_called(house: Any, join: Any) -> None:
+    """One that takes long would keep the access log and others waiting."""
+    shown = []
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        shown.append(len(made.exchanges))
+        made.poller.now += 0.1
+        return hello(environ, start_response)
+
+    made = house(application)
+    for _ in range(3):
+        join(made, GET)
+    made.turn_until(lambda: len(shown) == 3)
+    assert shown == [0, 1, 2]
+
+
+def test_what_is_under_way_when_the_loop_is_closed_is_shown(house: Any, join: Any) -> None:
+    """The only thread may be in an application at the stop, so that nobody else has ended these."""
+    made = house(lambda environ, start_response: [start_response("200 OK", []), b"x" * 50_000_000][1:])
+    join(made, GET)
+    join(made, b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhal")
+    made.turn_until(lambda: sorted(made.states) == ["BODY", "WRITING"])
+    made.loop.close()
+    assert sorted(exchange.request.method for exchange in made.exchanges) == ["GET", "POST"]
+    assert not any(exchange.complete for exchange in made.exchanges)
+
+
+def test_a_client_that_was_let_go_of_is_not_written_to_any_more(
+    house: Any, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be somebody else's by then."""
+    made = house()
+    read = Connection._read_body
+
+    def fail(connection: Connection, *of: Any) -> Any:
+        read(connection, *of)
+        raise LookupError("a fault of the server's own")
+
+    monkeypatch.setattr(Connection, "_read_body", fail)
+    join(made, b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    other = join(made, GET)
+    made.turn_until(lambda: made.states == ["IDLE"])
+    made.turn(3)
+    assert other.response().content == b"hello"
+    assert made.errors.getvalue().count("Traceback") == 1
+
+
 def test_what_was_abandoned_is_shown_before_the_loop_waits_for_more(house: Any, join: Any) -> None:
     made = house()
     client = join(made).send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhal")

@@ -23,13 +23,13 @@ from typing import IO, Any, Final
 
 from wsgiserver.environ import make_environ, tell_decoded
 from wsgiserver.exchange import ENDED, ClientGone, Exchange
-from wsgiserver.files import FilePart, FileShortened, drop, store
+from wsgiserver.files import FilePart, FileShortened, drop, leave, store
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
-from wsgiserver.site import Application, Environ, Site
+from wsgiserver.site import Application, Environ, Site, clear_frames
 from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NOTHING, WRITING, State, Stream
 
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
@@ -173,7 +173,7 @@ class Connection:
 
     def _excuse(self, error: OSError | MemoryError, now: float) -> None:
         """Answer that the body cannot be kept, on a disk that is full or missing, or in a memory that is full."""
-        self._clear_frames(error)  # which have pieces of it
+        clear_frames(error)  # which have pieces of it
         drop(self._body)
         self._body = None
         self.site.report(f"a body could not be kept: {str(error) or 'no memory is left'}")
@@ -226,17 +226,9 @@ class Connection:
             with suppress(Exception):  # the application may have detached it
                 body.close()
         if exchange.error is not None:
-            self._clear_frames(exchange.error)
-        if exchange.first is not None and not exchange.ends_first():
+            clear_frames(exchange.error)
+        if exchange.first is not None and (self.site.forked or not exchange.ends_first()):
             self._hand_in(self)
-
-    def _clear_frames(self, error: BaseException) -> None:
-        """Let go of the frames of an error, which would else stay until the collector of cycles comes."""
-        frames = error.__traceback__
-        while frames is not None:
-            with suppress(RuntimeError):  # it is still running, in a generator that somebody else holds
-                frames.tb_frame.clear()
-            frames = frames.tb_next
 
     @property
     def takes_files(self) -> bool:
@@ -372,11 +364,12 @@ class Connection:
             exchange = self.outlasted
             self.outlasted = None
         elif exchange is None or (exchange.progress is not ENDED and not self._cut):
-            self._enter(BODY, now)  # it was 100 (Continue)
+            if self.state is not CLOSED:
+                self._enter(BODY, now)  # it was 100 (Continue)
             return False
         else:
             if self.site.observers:
-                self._observe(exchange, now, not self._cut)
+                exchange.end(now, not self._cut)
             self.exchange = None
             if self._cut:
                 self.state = CLOSED
@@ -434,11 +427,6 @@ class Connection:
         self.abandon(now)
         self.close()
 
-    def _observe(self, exchange: Exchange, now: float, complete: bool) -> None:
-        exchange.ended = now
-        exchange.complete = complete
-        self.site.finished.append(exchange)
-
     # -- time: the loop's leader -----------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float) -> None:
@@ -475,12 +463,19 @@ class Connection:
         if exchange is not None:
             exchange.keep_alive = False
             if self.site.observers:
-                self._observe(exchange, now, False)
+                exchange.end(now, False)
             self.exchange = None
 
     def rest(self) -> None:
         """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
         self._reader.forget()
+
+    def leave_to_parent(self) -> None:
+        """Close what a child process has copies of; see ``Loop.leave_to_parent``."""
+        self.state = CLOSED
+        self._close_file()
+        leave(self._body)
+        self.stream.close()
 
     def close(self) -> None:
         """Let go of everything; the loop closes the stream."""

@@ -136,6 +136,12 @@ class Exchange:
         """Octets of the body that Content-Length promises and that are still to come, or None."""
         return self._left if self.begun and self._framing is LENGTH else self.length
 
+    def end(self, now: float, complete: bool) -> None:
+        """Note when it was over, and whether all of the response was given to the kernel; observers are shown it."""
+        self.ended = now
+        self.complete = complete
+        self.site.finished.append(self)
+
     # -- two ends: of the application, and of the response ----------------------------------------------------------
 
     def outlast(self) -> None:

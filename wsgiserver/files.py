@@ -67,6 +67,19 @@ def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
     return body
 
 
+# Bodies that are a parent process's: to delete one would take its lock, as to close it does, and a thread that is not
+# in the child may have had that at the fork.
+_left: list[IO[bytes]] = []
+
+
+def leave(body: IO[bytes] | None) -> None:
+    """Leave a body to the parent process: close the copy of its file that a child has, and write nothing to it."""
+    raw = getattr(body, "raw", None)
+    if body is not None and raw is not None:
+        _left.append(body)
+        raw.close()
+
+
 def drop(body: IO[bytes] | None) -> None:
     """Let go of a body, if there is one."""
     if body is not None:

@@ -17,7 +17,7 @@ from wsgiserver.environ import FileWrapper
 from wsgiserver.exchange import ENDED, ClientGone, Exchange
 from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure, terse_failure
-from wsgiserver.site import Application, Environ
+from wsgiserver.site import Application, Environ, Site
 
 # Octets of a page of memory.
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -121,7 +121,7 @@ def _is_made_up(status: os.stat_result) -> bool:
 def _fail(exchange: Exchange, error: BaseException) -> None:
     """Answer 500 where nothing has left yet, else cut the response; tell the developer in both cases."""
     if exchange.site.forked:
-        end_child(exchange, error)
+        end_child(exchange.site, error)
     exchange.report("the application failed", error)
     if exchange.begun:
         exchange.cut(error)
@@ -139,11 +139,11 @@ def _close(result: Iterable[bytes] | None, exchange: Exchange) -> None:
             close()
     except BaseException as error:
         if exchange.site.forked:
-            end_child(exchange, error)
+            end_child(exchange.site, error)
         exchange.report("close() of the response failed", error)
 
 
-def end_child(exchange: Exchange | None = None, error: BaseException | None = None) -> NoReturn:
+def end_child(site: Site, error: BaseException | None = None) -> NoReturn:
     """End this process, a child that the application forked: the application has returned in it, or raised ``error``.
 
     SystemExit gives it its status, another error 1. The request is the parent's to answer, and so is every other.
@@ -153,10 +153,10 @@ def end_child(exchange: Exchange | None = None, error: BaseException | None = No
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
         if error.code is not None and not isinstance(error.code, int):
             print(error.code, file=sys.stderr)
-    elif error is not None and exchange is not None:
+    elif error is not None:
         status = 1
-        exchange.report("the application failed in a child process that it had forked", error)
-    for stream in (sys.stdout, sys.stderr):
+        site.report("the application failed in a child process that it had forked", error)
+    for stream in (site.errors, sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
     os._exit(status & 0xFF)

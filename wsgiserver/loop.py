@@ -102,7 +102,7 @@ class Loop:
         if self._asleep:
             self._waker.wake()
         elif self.site.forked:
-            end_child()  # the application has come back in a child process, where nothing is its own
+            end_child(self.site)  # the application has come back in a child process, where nothing is its own
         elif self._closed:
             self._dispose()
 
@@ -133,7 +133,7 @@ class Loop:
         """Poll, read all, run all, write all; False when this thread leads no longer, or the loop is over."""
         if self._unsent:
             self._write()
-        self.site.show_finished()
+        self.site.show_finished()  # who has left in the last turn, or while another led
         self._read()
         if not self._run():
             return False
@@ -238,6 +238,7 @@ class Loop:
                     self._settle(connection)
             except Exception as error:
                 self._drop(connection, error)
+        self.site.show_finished()
         self._sweep_soon()
 
     def _sweep_soon(self) -> None:
@@ -267,8 +268,9 @@ class Loop:
             self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
-        if self.connections.pop(connection.descriptor, None) is None:
-            return
+        if self.connections.get(connection.descriptor) is not connection:
+            return  # it was forgotten before, and its number may be a newcomer's
+        del self.connections[connection.descriptor]
         connection.abandon(self._now)
         if connection.abrupt:
             connection.stream.reset()
@@ -422,6 +424,7 @@ class Loop:
                 # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
                 connection.stream.abort()
             else:
+                connection.abandon(self._clock())
                 connection.close()
                 connection.stream.reset()
         self.connections.clear()
@@ -440,8 +443,7 @@ class Loop:
         self._asleep = False
         self.site.observers = ()
         for connection in self.connections.values():
-            connection.close()
-            connection.stream.close()
+            connection.leave_to_parent()
         self.connections.clear()
         self._ready.clear()
         for listener, _ in self._listeners.values():

@@ -206,12 +206,12 @@ class Server:
             if self._closed:
                 return
             self._closed = True
-            _not_for_children.discard(self)
             late = self._waited_for()
             loop.close()
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
-            baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME))
+            if baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME)):
+                _not_for_children.discard(self)
             self._end()  # with one thread, the loop cannot say so
             self._errors.finish()
             if late:

@@ -58,6 +58,15 @@ def _nothing() -> None:
     """Stand for a call that nobody needs."""
 
 
+def clear_frames(error: BaseException) -> None:
+    """Let go of the frames of an error, which would else stay until the collector of cycles comes."""
+    frames = error.__traceback__
+    while frames is not None:
+        with suppress(RuntimeError):  # it is still running, in a generator that somebody else holds
+            frames.tb_frame.clear()
+        frames = frames.tb_next
+
+
 @runtime_checkable
 class TurnObserver(Protocol):
     """An observer that is shown all that has finished in a turn of the loop at once, which takes less time."""
