@@ -368,6 +368,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"| {connection.LINGER_SIZE >> 20} MiB, {connection.LINGER_TIME:g} s |",
         f"| {files.FILE_SHARE >> 20} MiB | the others have their turn",
         f"(../../wsgiserver/loop.py) | {loop.COHORT} |",
+        f"(../../wsgiserver/loop.py) | {loop.RUN_TIME * 1000:g} ms |",
         f"| {heads.KNOWN_NAMES} names of {heads.KNOWN_NAME_LENGTH} bytes at most |",
         f"| {heads.KNOWN_HOSTS} values of {heads.KNOWN_HOST_LENGTH} bytes at most |",
         f"made from a head of {http11.LONG_HEAD >> 10} KiB at most; none after {http11.MISFITS} ",

@@ -166,7 +166,7 @@ AGAIN = """
 On Linux, in a checkout, with the peers in the same environment:
 
 ```console
-$ pip install -e '.[bench]' werkzeug
+$ pip install -e '.[bench]'
 $ python -m tests.bench.conformance
 ```
 
