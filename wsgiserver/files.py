@@ -54,16 +54,20 @@ def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
     Gives the body, which may be another than before. Raises ``OSError`` when the disk does not take it, and
     ``MemoryError`` when there is no room in memory.
     """
+    pieces: list[bytes | memoryview] = [data]
     if body is None:
         body = BytesIO()
     if type(body) is BytesIO and body.tell() + len(data) > limit:
         from tempfile import TemporaryFile  # for the first large body only: it takes long to import
 
-        file = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange
-        file.write(body.getbuffer())
-        body = file
-    body.write(data)
-    body.flush()  # else a child process that the application forks meanwhile would write the rest once more
+        pieces.insert(0, body.getbuffer())
+        body = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange
+    try:
+        body.writelines(pieces)
+        body.flush()  # else a child process that the application forks meanwhile would write the rest once more
+    except BaseException:
+        drop(body)  # else it would fail once more when it is deleted, with a traceback that tells nobody anything
+        raise
     return body
 
 
