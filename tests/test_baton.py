@@ -1283,9 +1283,10 @@ class LooksAfterTheWatchFirst(StagedBaton):
 class PutsTheBatonBack(StagedBaton):
     """Wrong: takes the baton before it has an heir, finds none, and puts it back."""
 
-    def _hand_on(self, call: int) -> None:
+    def _hand_on(self, call: int) -> bool:
         if self._baton.acquire(False):
             self._baton.release()
+        return False
 
 
 def test_the_search_finds_a_leader_that_takes_the_baton_of_its_heir() -> None:

@@ -169,9 +169,9 @@ class Baton:
         self._crew: list[Thread] = []
         self._numbers = count(1)
         self._over = False
+        # The watch's.
         self._crowd = False
         self._watches = threads > 1  # and not in a crowd, which keeps the watch waiting too; anyone may read it
-        # The watch's.
         self._crowds = Crowd()
         self._asleep = False
         self._alarm = Event()
@@ -318,14 +318,14 @@ class Baton:
                 self._hand_on(self._calls)
 
     # For any thread that holds the lock.
-    def _hand_on(self, call: int) -> None:
-        """Give the loop to an heir, if the leader is in this call."""
+    def _hand_on(self, call: int) -> bool:
+        """Give the loop to an heir, if the leader is in this call; return whether it has one."""
         heir = None if self._over or self._baton.locked() else self._spare()
         if heir is None:
-            return
+            return False
         if self._calls != call or not self._baton.acquire(False):
             self._idle.append(heir)
-            return
+            return False
         # No way back now, even when this call has just ended and another has begun. But then it was quick.
         if self._calls == call and self._task is not None:
             self._predictor.learn(self._task.route, call, blocked=True)
@@ -335,18 +335,13 @@ class Baton:
         heir.leads += 1
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
+        return True
 
     def _employ(self, worker: _Worker, job: Task | _Order) -> None:
         self.busy += 1
         worker.give(job)
         if self._asleep:
             self._alarm.set()  # it may compute
-
-    def _set_crowd(self, crowd: bool) -> None:
-        if crowd is not self._crowd:
-            self._crowd = crowd
-            self._watches = self.threads > 1 and not crowd
-            self.crowded(crowd)
 
     def _spare(self) -> _Worker | None:
         if self._idle:
@@ -453,11 +448,14 @@ class Baton:
         self._crowds.waits(late)
         if self._crowds.is_due(now):
             self._crowds.look(now, self._computed_beside())
-        crowd = self._crowds.is_there(now)
-        if crowd is not self._crowd:
-            with _once_free(self._lock):
-                self._set_crowd(crowd)
+        self._set_crowd(self._crowds.is_there(now))
         return late < LATE
+
+    def _set_crowd(self, crowd: bool) -> None:
+        if crowd is not self._crowd:
+            self._crowd = crowd
+            self._watches = self.threads > 1 and not crowd
+            self.crowded(crowd)
 
     def _watch(self) -> None:
         """Look after the calls of the leader while there are any, and hand the loop on where one takes too long."""
@@ -473,23 +471,16 @@ class Baton:
             elif sight is not Sight.NOTHING:
                 if self._task is not None:
                     self._task.overdue()
-                if sight is Sight.HAND_ON and self._hands_on(calls):
-                    watch.be_alert()
-        self._calm()
-
-    def _calm(self) -> None:
-        with _once_free(self._lock):
-            self._set_crowd(False)
-
-    def _hands_on(self, call: int) -> bool:
-        leader = self._leader
-        with _once_free(self._lock):
-            self._hand_on(call)
-        return self._leader is not leader  # else it has just come back, or there are no threads to be had
+                if sight is Sight.HAND_ON:
+                    with _once_free(self._lock):
+                        handed_on = self._hand_on(calls)
+                    if handed_on:  # else it has just come back, or there are no threads to be had
+                        watch.be_alert()
+        self._set_crowd(False)
 
     def _rest(self) -> None:
         """Sleep until somebody begins to work."""
-        self._calm()
+        self._set_crowd(False)
         self._alarm.clear()
         self._asleep = True
         self._pause(self.tick)
