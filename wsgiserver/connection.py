@@ -462,8 +462,7 @@ class Connection:
         exchange = self.exchange
         if exchange is not None:
             exchange.keep_alive = False
-            if self.site.observers:
-                exchange.end(now, False)
+            exchange.end(now, False)
             self.exchange = None
 
     def rest(self) -> None:

@@ -62,7 +62,7 @@ OWN_DATE: Final = 1
 OWN_SERVER: Final = 2
 # RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too, but for Proxy-Status
 # (RFC 9209), which each intermediary hands on.
-_HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
 
 
 def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
@@ -103,7 +103,7 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
             else:
                 dropped.append(name)
             continue
-        elif lower in _HOP_BY_HOP or (lower.startswith("proxy-") and lower != "proxy-status"):
+        elif lower in HOP_BY_HOP or (lower.startswith("proxy-") and lower != "proxy-status"):
             dropped.append(name)
             continue
         elif lower == "date":

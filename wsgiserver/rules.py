@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 from wsgiserver.grammar import HEADER_NAME
+from wsgiserver.responses import HOP_BY_HOP
 
 Severity = Literal["error", "warning"]
 
@@ -180,10 +181,9 @@ Found = Iterator[tuple[str, str]]
 # PEP 3333 allows no control character in a status or a value, a tab neither; no text goes beyond latin-1.
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
 # RFC 9110 section 7.6.1, and RFC 2616 section 13.5.1, to which PEP 3333 refers.
-_HOP_BY_HOP: Final = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-     "trailers", "transfer-encoding", "upgrade")
-)  # fmt: skip
+_HOP_BY_HOP: Final = HOP_BY_HOP.union(
+    ("connection", "proxy-authenticate", "proxy-authorization", "proxy-connection", "trailers")
+)
 # Of those that applications give, the ones whose grammar is not that of a list (RFC 9110 section 5.3).
 _ONCE: Final = frozenset(
     ("age", "content-disposition", "content-location", "content-range", "content-type", "date", "etag", "expires",
