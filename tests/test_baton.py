@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from threading import Thread, current_thread
 from typing import Any, Protocol, TypeAlias
 
@@ -19,9 +20,10 @@ from wsgiserver.baton import (
     Baton,
     Task,
     _once_free,
+    _Order,
     _Worker,
 )
-from wsgiserver.crowds import SPAN
+from wsgiserver.crowds import HEAVY, LIGHT, NONE, SPAN, Crowd
 from wsgiserver.predictor import MOST_DOUBT, TRIAL
 from wsgiserver.watch import CLOSER
 
@@ -377,6 +379,11 @@ class Work:
         self.told_by = self.loop.stage.name
 
 
+def well_told(crowds: Sequence[Crowd]) -> bool:
+    """Whether each that was told is another than the one before, from none to none."""
+    return all(one is not other for one, other in pairwise([NONE, *crowds])) and [NONE, *crowds][-1] is NONE
+
+
 class Play:
     """A loop like `wsgiserver.loop`, without sockets: lists of what comes, and of what was done in which order."""
 
@@ -384,7 +391,7 @@ class Play:
         self, director: Director, *cohorts: Sequence[Work], threads: int = 2, kind: type[StagedBaton] = StagedBaton
     ) -> None:
         self.stage = Stage(director)
-        self.crowds: list[bool] = []
+        self.crowds: list[Crowd] = []
         self.baton = kind(self.stage, self.turn, threads, crowded=self.crowds.append, wake=self.wake)
         self.arriving: deque[Sequence[Work]] = deque()
         self.ready: deque[Work] = deque()
@@ -480,7 +487,7 @@ class Play:
             self.stage.play()
             assert sorted(self.answered) == sorted(work.name for work in self.all)
             assert not self.stage.actors, {a.name: a.point for a in self.stage.actors.values()}
-            assert self.crowds == [True, False] * (len(self.crowds) // 2)
+            assert well_told(self.crowds)
             assert self.baton.busy == self.baton.waiting == self.running == 0
         finally:
             self.close()
@@ -570,10 +577,11 @@ def test_a_task_that_says_it_will_block_is_told_at_once() -> None:
     assert play.all[0].told_by == "t-1"
 
 
-def test_in_a_crowd_nobody_watches() -> None:
+@pytest.mark.parametrize(("crowd", "watched"), [(NONE, True), (LIGHT, True), (HEAVY, False)])
+def test_in_a_heavy_crowd_nobody_watches(crowd: Crowd, watched: bool) -> None:
     """The watch needs the GIL as well, which those who compute keep from it."""
-    play = crowded(Play(Usual(), [Work("a")])).perform()
-    assert play.all[0].watched is False
+    play = crowded(Play(Usual(), [Work("a")]), crowd).perform()
+    assert play.all[0].watched is watched
 
 
 def test_nobody_watches_a_task_on_a_worker() -> None:
@@ -582,18 +590,30 @@ def test_nobody_watches_a_task_on_a_worker() -> None:
 
 
 def test_what_a_thread_computed_while_it_led_is_not_held_against_it() -> None:
-    """It leads and loses the lead between two looks for a crowd: for the second it is another than for the first."""
+    """It leads and loses the lead between two looks for a crowd: for the second that is another job."""
     baton = Baton(lambda: False, 2)
     worker = Computing(baton, "one")
     baton._crew = [worker, Thread()]
     before = baton._computed_beside()
-    worker.leads += 1
+    worker.give(_Order.LEAD)
     baton._leader = worker
     assert 1.0 not in baton._computed_beside().values()
     baton._leader = None
     after = baton._computed_beside()
     assert [key for key, computed in before.items() if computed == 1.0] == [(worker, 0)]
     assert [key for key, computed in after.items() if computed == 1.0] == [(worker, 1)]
+
+
+def test_a_worker_that_goes_on_with_a_queued_task_has_another_job() -> None:
+    """Many short ones one after the other are no long one."""
+    baton = Baton(lambda: False, 2)
+    worker = Computing(baton, "one")
+    worker.give(Work("a", "r"))
+    baton._predictor.learn("r", 1, blocked=True)
+    baton._waiting.append(Work("b", "r"))
+    before = worker.jobs
+    assert baton._next(worker) is not _Order.END
+    assert worker.jobs == before + 1
 
 
 class Computing(_Worker):
@@ -606,10 +626,11 @@ class Computing(_Worker):
         return 1.0
 
 
-def test_threads_of_the_application_have_what_the_process_has_had_and_the_pool_has_not(
+def test_threads_of_the_application_have_what_the_process_has_had_and_the_pool_and_the_watch_have_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(time, "process_time", lambda: 7.5)
+    monkeypatch.setattr(time, "process_time", lambda: 8.0)
+    monkeypatch.setattr(time, "thread_time", lambda: 0.5)
     baton = Baton(lambda: False, 2)
     baton._crew = [Computing(baton, "one"), Computing(baton, "two"), Thread()]
     baton._leader = baton._crew[0]  # type: ignore[assignment]
@@ -647,10 +668,10 @@ def test_nobody_watches_with_one_thread() -> None:
 
 def test_who_computes_beside_the_leader_is_a_crowd_until_some_time_after_it_is_done() -> None:
     play = Play(Usual(), [Work("computes"), *(Work(str(number)) for number in range(3))])
-    play.all[0].until = lambda: play.crowds == [True]
+    play.all[0].until = lambda: bool(play.crowds)
     play.baton.share_beside = 1.0
     play.perform()
-    assert play.crowds == [True, False]
+    assert play.crowds == [HEAVY, NONE]
 
 
 def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:
@@ -807,18 +828,20 @@ def test_a_task_that_is_given_to_a_worker_begins_before_the_leader_goes_on() -> 
     assert play.begun == ["first", "given", "next"]
 
 
-def crowded(play: Play) -> Play:
+def crowded(play: Play, crowd: Crowd) -> Play:
     """Let there be a crowd, whatever the watch sees."""
-    play.baton.crowded = lambda crowded: None
-    play.baton._set_crowd(True)
-    play.baton._crowds._ends = 1000.0
+    play.baton.crowded = lambda crowd: None
+    play.baton._set_crowd(crowd)
+    play.baton._crowds._any_ends = 1000.0 if crowd is not NONE else 0.0
+    play.baton._crowds._heavy_ends = 1000.0 if crowd is HEAVY else 0.0
     return play
 
 
-def test_in_a_crowd_the_leader_does_not_give_the_gil_away_for_a_worker() -> None:
+@pytest.mark.parametrize("crowd", [LIGHT, HEAVY])
+def test_in_a_crowd_the_leader_does_not_give_the_gil_away_for_a_worker(crowd: Crowd) -> None:
     play = Play(Usual(), [Work("first", "r", says_so=True)], [Work("given", "r"), Work("next", "s")], threads=4)
     play.all[0].until = play.done("next")
-    crowded(play).perform()
+    crowded(play, crowd).perform()
     assert play.begun == ["first", "next", "given"]
 
 
@@ -830,15 +853,13 @@ class Pauses(StagedBaton):
         super().pass_the_time(seconds)
 
 
-@pytest.mark.parametrize(("crowd", "closer"), [(False, CLOSER), (True, 1)])
-def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_crowd(crowd: bool, closer: int) -> None:
-    """In a crowd each look would take the GIL from the leader for a while."""
+@pytest.mark.parametrize(("crowd", "closer"), [(NONE, CLOSER), (LIGHT, CLOSER), (HEAVY, 1)])
+def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_heavy_crowd(crowd: Crowd, closer: int) -> None:
+    """In a heavy crowd each look would take the GIL from the leader for a while."""
     play = Play(Usual(), [Work("slow"), Work("next"), Work("slow too"), Work("last")], threads=4, kind=Pauses)
     for work in play.all[::2]:
         work.until = play.done("last")
-    if crowd:
-        crowded(play)
-    play.perform()
+    crowded(play, crowd).perform()
     tick = play.baton.tick
     assert play.baton.__dict__["pauses"][0] == tick
     assert tick / closer in play.baton.__dict__["pauses"][1:]
@@ -1471,7 +1492,7 @@ def test_a_wild_mixture_is_done_once_each_and_never_too_many_at_once() -> None:
     dice = random.Random(4)
     lock = threading.Lock()
     done: list[int] = []
-    crowds: list[bool] = []
+    crowds: list[Crowd] = []
     running: set[int] = set()
     most = 0
 
@@ -1500,5 +1521,5 @@ def test_a_wild_mixture_is_done_once_each_and_never_too_many_at_once() -> None:
     errands.run()
     assert sorted(done) == list(range(2000))
     assert most <= 4
-    assert crowds == [True, False] * (len(crowds) // 2)
+    assert well_told(crowds)
     assert names_of_threads("wild") == []

@@ -564,6 +564,27 @@ def test_a_turn_takes_no_more_than_a_cohort_and_forgets_nobody(house: Any, join:
     assert [client.response().content for client in clients] == [b"hello"] * len(clients)
 
 
+# Given back by workers
+
+
+@pytest.mark.parametrize(("asleep", "wakes"), [(True, 1), (False, 0)])
+def test_the_first_who_hands_in_wakes_a_loop_that_sleeps_and_no_other_need(
+    house: Any, join: Any, monkeypatch: pytest.MonkeyPatch, asleep: bool, wakes: int
+) -> None:
+    made = house()
+    given = made.hold()
+    clients = [join(made, GET) for _ in range(3)]
+    made.turn_until(lambda: len(given) == 3)
+    woken: list[None] = []
+    monkeypatch.setattr(made.loop._waker, "wake", lambda: woken.append(None))
+    made.loop._asleep = asleep
+    for connection in given:
+        connection.run()
+    assert len(woken) == wakes
+    made.turn_until(lambda: len(made.exchanges) == 3)
+    assert [client.response().content for client in clients] == [b"hello"] * 3
+
+
 # Beside threads that compute
 
 
@@ -1035,6 +1056,22 @@ def test_a_loop_with_nothing_to_wait_for_sleeps_until_it_is_woken(house: Any) ->
     made = house()
     made.turn_until_it_sleeps()
     assert len(made.poller.polls) < 5
+
+
+def test_a_loop_tells_for_how_long_it_has_waited(house: Any, join: Any) -> None:
+    """What has passed besides it had something to do, or its applications slept."""
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        made.poller.now += 10
+        return hello(environ, start_response)
+
+    made = house(application)
+    began = made.poller.now
+    join(made, GET)
+    made.turn_until(lambda: made.exchanges)
+    made.turn_until(lambda: not made.loop.connections)
+    assert made.poller.now > began + 10
+    assert made.loop.idle == pytest.approx(made.poller.now - began - 10)
 
 
 # Stopping

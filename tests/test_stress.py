@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from wsgiserver import Server
+from wsgiserver.crowds import HEAVY, LIGHT, NONE, Crowd
 from wsgiserver.predictor import MOST_DOUBT
+from wsgiserver.server import CROWDED_INTERVAL
 from wsgiserver.site import Environ
 
 PATIENCE = 30.0  # as long as a test may wait; a test that passes never does
@@ -457,6 +459,26 @@ def test_an_application_that_computes_does_not_stop_the_others(process: Any, con
     assert client.get("/end").content.startswith(b"False")
     assert computing.response().content.startswith(b"False")
     ask_until(client, b"False 0.0050")  # before, the thread that computed is giving back its slot
+
+
+@pytest.mark.parametrize(
+    ("owns", "crowd", "interval"), [(True, HEAVY, CROWDED_INTERVAL), (True, LIGHT, None), (False, HEAVY, None)]
+)
+def test_only_a_heavy_crowd_shortens_the_switch_interval_and_only_where_the_server_owns_the_process(
+    serve: Any, connect: Any, at_the_end: contextlib.ExitStack, owns: bool, crowd: Crowd, interval: float | None
+) -> None:
+    """Among many threads that compute for moments, each that waits for the GIL would ask for it."""
+    before = sys.getswitchinterval()
+    at_the_end.callback(sys.setswitchinterval, before)
+    server = serve(Gates())
+    server._owns_process = owns
+    server._crowd(crowd)
+    assert sys.getswitchinterval() == pytest.approx(interval or before)
+    assert server._loop.crowded
+    assert connect(server).get().status == 200
+    server._crowd(NONE)
+    assert sys.getswitchinterval() == before
+    assert not server._loop.crowded
 
 
 def switches(process: subprocess.Popen[str]) -> dict[str, list[str]]:

@@ -2,28 +2,31 @@
 
 import pytest
 
-from wsgiserver.crowds import LASTS, SPAN
-from wsgiserver.watch import ALERT, ASLEEP, CLOSER, Sight, Watch
+from wsgiserver.crowds import HEAVY, LASTS, LIGHT, NONE, SPAN, Crowd
+from wsgiserver.watch import ALERT, CLOSER, Sight, Watch
 
 TICK = 0.002
 
 
 class Leader:
-    """What a watch looks at: how many calls have begun, whether it is in one, how long it has computed."""
+    """What a watch looks at: how many calls have begun, whether it is in one, for how long it was idle, or computed."""
 
     def __init__(self) -> None:
         self.watch = Watch(TICK)
-        self.calls, self.in_call, self.computed, self.crowd = 0, False, 0.0, False
+        self.calls, self.active, self.computed, self.crowd = 0, 0.0, 0.0, NONE
 
     def pause(self) -> float:
         return self.watch.pause(self.crowd)
 
-    def look(self, *, calls: int = 0, share: float = 0.0, in_call: bool = True, in_time: bool = True) -> Sight:
-        """Let a pause pass in which so many calls begin, and the leader has this share of the time; then look."""
+    def look(
+        self, *, calls: int = 0, share: float = 0.0, idle: float = 0.0, in_call: bool = True, in_time: bool = True
+    ) -> Sight:
+        """Let a pause pass in which so many calls begin and the leader computes, or is idle, for a share; then look."""
         pause = self.watch.pause(self.crowd)
         self.calls += calls
+        self.active += (1 - idle) * pause
         self.computed += share * pause
-        return self.watch.look(self.calls, in_call, self.computed, in_time)
+        return self.watch.look(self.calls, in_call, self.active, self.computed, in_time)
 
     def alert(self) -> "Leader":
         self.watch.be_alert()
@@ -69,7 +72,7 @@ def test_an_alert_watch_looks_more_often_for_a_while(leader: Leader) -> None:
     pauses = []
     for _ in range(ALERT + 1):
         pauses.append(leader.pause())
-        leader.watch.look(0, False, 0.0, True)
+        leader.watch.look(0, False, 0.0, 0.0, True)
     assert pauses == [TICK / CLOSER] * ALERT + [TICK]
 
 
@@ -84,40 +87,77 @@ def test_an_alert_watch_leaves_a_call_that_computes_its_whole_tick(leader: Leade
     assert seen == [Sight.NOTHING] * (CLOSER - 1) + [Sight.HAND_ON]
 
 
-def test_in_a_crowd_the_watch_looks_no_closer_than_ever(leader: Leader) -> None:
-    leader.alert().crowd = True
-    assert leader.pause() == TICK
+@pytest.mark.parametrize(("crowd", "closer"), [(LIGHT, CLOSER), (HEAVY, 1)])
+def test_in_a_heavy_crowd_the_watch_looks_no_closer_than_ever(leader: Leader, crowd: Crowd, closer: int) -> None:
+    leader.alert().crowd = crowd
+    assert leader.pause() == TICK / closer
 
 
 # -- asleep in one call after the other ----------------------------------------------------------------------------
 
 
-def test_a_leader_found_asleep_in_each_of_some_calls_in_a_row_makes_the_watch_alert(leader: Leader) -> None:
-    """Each is shorter than a tick, and so would never be handed over; but nobody else is served while it sleeps."""
-    for _ in range(ASLEEP):
-        assert leader.look(calls=2, share=0.1) is Sight.NOTHING
-    assert leader.pause() == TICK / CLOSER
+def looks_until_alert(leader: Leader, **seen: float) -> int | None:
+    """Count such looks until the watch is alert."""
+    for count in range(1, 200):
+        assert leader.look(calls=2, **seen) is Sight.NOTHING  # type: ignore[arg-type]
+        if leader.pause() < TICK:
+            return count
+    return None
+
+
+@pytest.mark.parametrize(
+    ("share", "looks"), [(0.0, 5), (0.2, 6), (0.5, 11), (0.8, 54)], ids=["all", "most", "half", "a fifth"]
+)
+def test_a_leader_that_sleeps_for_a_part_of_its_time_in_calls_makes_the_watch_alert(
+    leader: Leader, share: float, looks: int
+) -> None:
+    """Each call is shorter than a tick, and so would never be handed over; but nobody else is served meanwhile."""
+    assert looks_until_alert(leader, share=share) == looks
     assert leader.look(share=0.1) is Sight.HAND_ON
 
 
 @pytest.mark.parametrize(
-    "other",
-    [{"share": 0.5}, {"in_call": False}],
-    ids=["it computed", "it was in no call"],
+    "seen",
+    [
+        {"share": 0.95},
+        {"share": 0.3, "idle": 0.65},
+        {"share": 0.0, "idle": 1.0},
+        {"in_call": False},
+        {"in_time": False},
+    ],
+    ids=["it computes", "it has little to do", "nothing", "it waits elsewhere", "the watch waits as well"],
 )
-def test_a_leader_that_was_not_asleep_once_keeps_the_watch_calm(leader: Leader, other: dict[str, float]) -> None:
-    for _ in range(10 * ASLEEP):
-        for _ in range(ASLEEP - 1):
+def test_a_leader_that_does_not_sleep_in_calls_keeps_the_watch_calm(leader: Leader, seen: dict[str, float]) -> None:
+    assert looks_until_alert(leader, **seen) is None
+
+
+def test_a_leader_that_is_found_in_calls_only_now_and_then_keeps_the_watch_calm(leader: Leader) -> None:
+    for _ in range(100):
+        for _ in range(2):
             leader.look(calls=2)
-        leader.look(calls=2, **other)  # type: ignore[arg-type]
+        for _ in range(4):
+            leader.look(calls=2, in_call=False)
     assert leader.pause() == TICK
 
 
-def test_in_a_crowd_who_seems_asleep_waits_for_the_gil(leader: Leader) -> None:
-    leader.crowd = True
-    for _ in range(10 * ASLEEP):
+def test_in_one_call_for_long_the_leader_is_not_in_one_after_the_other(leader: Leader) -> None:
+    for _ in range(100):
         leader.look(calls=2)
-    leader.crowd = False
+        leader.look(in_time=False)
+        leader.look(calls=2, in_call=False)
+    assert leader.pause() == TICK
+
+
+@pytest.mark.parametrize("crowd", [LIGHT, HEAVY])
+def test_in_a_crowd_who_seems_asleep_waits_for_the_gil(leader: Leader, crowd: Crowd) -> None:
+    leader.crowd = crowd
+    assert looks_until_alert(leader) is None
+
+
+def test_who_leads_anew_has_not_slept_for_what_the_last_leader_has_computed_more(leader: Leader) -> None:
+    for _ in range(20):
+        leader.computed -= 10.0
+        leader.look(calls=2)
     assert leader.pause() == TICK
 
 
@@ -141,9 +181,9 @@ def test_an_alert_watch_rests_as_soon(leader: Leader) -> None:
     assert quiet_looks(leader.alert()) * TICK / CLOSER == pytest.approx(2 * SPAN, abs=1.5 * TICK)
 
 
-def test_in_a_crowd_the_watch_rests_later(leader: Leader) -> None:
+def test_in_a_heavy_crowd_the_watch_rests_later(leader: Leader) -> None:
     """It ends the crowd then: somebody who asks now and then would meet it anew each time."""
-    leader.crowd = True
+    leader.crowd = HEAVY
     assert quiet_looks(leader) * TICK == pytest.approx(LASTS, abs=2 * TICK)
 
 

@@ -46,7 +46,7 @@ from threading import TIMEOUT_MAX, Event, Lock, Thread, current_thread
 from time import monotonic, sleep
 from typing import Protocol
 
-from wsgiserver.crowds import Crowd
+from wsgiserver.crowds import HEAVY, NONE, Crowd, Crowds
 from wsgiserver.predictor import Predictor
 from wsgiserver.watch import Sight, Watch
 
@@ -102,10 +102,11 @@ class _Worker(Thread):
         self.given.acquire()
         self.job: Task | _Order = _Order.END
         self.clock: int | None = None  # of its processor time, where the system has one
-        self.leads = 0  # how often it has begun to lead
+        self.jobs = 0  # it has had so many
 
     def give(self, job: Task | _Order) -> None:
         self.job = job
+        self.jobs += 1
         self.given.release()
 
     def computed(self) -> float | None:
@@ -128,10 +129,11 @@ class Baton:
     - ``threads``: how many tasks may run at once. With 1, the leader runs them all, always on the same thread.
     - ``tick``: seconds that a call may take before the loop goes on without it.
     - ``rest``: seconds without work after which a worker ends.
-    - ``crowded``: called with True when a thread is seen to compute, which keeps the GIL from the leader, and False
-      when that is over; in turn, never twice at once. It must be quick, not raise, and not use the baton.
+    - ``crowded``: called with the `Crowd` of threads that are seen to keep the GIL from the leader, each time that it
+      becomes another; never twice at once. It must be quick, not raise, and not use the baton.
     - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
     - ``wake``: called, on any thread, when the leader is not to wait in its turn, or in the next; as quick.
+    - ``idle``: gives the seconds that leaders have waited in their turns, since they had nothing to do; on any thread.
     - ``name``: begins the names of the threads.
     """
 
@@ -144,12 +146,14 @@ class Baton:
         *,
         tick: float = 0.002,
         rest: float = 60.0,
-        crowded: Callable[[bool], object] = lambda crowded: None,
+        crowded: Callable[[Crowd], object] = lambda crowd: None,
         failed: Callable[[BaseException], object] = lambda error: None,
         wake: Callable[[], object] = lambda: None,
+        idle: Callable[[], float] = lambda: 0.0,
         name: str = "wsgiserver",
     ) -> None:
-        self.turn, self.crowded, self.failed, self.wake, self.name = turn, crowded, failed, wake, name
+        self.turn, self.crowded, self.failed, self.wake, self.idle = turn, crowded, failed, wake, idle
+        self.name = name
         self.threads, self.tick, self.rest = threads, tick, rest
         # The leader's.
         self._calls = 0  # inline calls begun
@@ -170,9 +174,9 @@ class Baton:
         self._numbers = count(1)
         self._over = False
         # The watch's.
-        self._crowd = False
-        self._watches = threads > 1  # and not in a crowd, which keeps the watch waiting too; anyone may read it
-        self._crowds = Crowd()
+        self._crowd = NONE  # anyone may read this and the next
+        self._watches = threads > 1  # and not in a heavy crowd, which keeps the watch waiting too
+        self._crowds = Crowds()
         self._asleep = False
         self._alarm = Event()
         self._pause, self._clock = sleep, monotonic
@@ -276,7 +280,7 @@ class Baton:
             return self._await_slot()
         # A cohort that is given out first, and begins then, together, ends together too, and its clients wait for one
         # another ever after: 4,100 requests a second instead of 5,700, where 64 sleep for 10 ms.
-        if employed and self._watches:
+        if employed and self._crowd is NONE:
             self._let_begin()
         return None
 
@@ -306,7 +310,7 @@ class Baton:
         return True
 
     def _let_begin(self) -> None:
-        """Let a thread that has just been woken have the GIL; not in a crowd, where it would be gone for long."""
+        """Let a thread that has just been woken have the GIL; not in a crowd, which would have it all in turn."""
         sleep(0)
 
     # For tasks, on any thread.
@@ -332,7 +336,6 @@ class Baton:
         self._tried = None
         if self._waiting:
             self.wake()
-        heir.leads += 1
         self._leader, self._baton = heir, heir.baton
         self._employ(heir, _Order.LEAD)
         return True
@@ -408,6 +411,7 @@ class Baton:
         """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
         with _once_free(self._lock):
             if self._waiting and not self._wanted and (self._over or self._waiting[0].route in self._doubts):
+                me.jobs += 1
                 return self._waiting.popleft()
             self.busy -= 1
             if self._wanted:
@@ -427,16 +431,16 @@ class Baton:
         return monotonic() if computed is None else computed
 
     def _computed_beside(self) -> dict[Hashable, float]:
-        """Seconds that each thread of the process but the leader has computed, where that can be told.
+        """Seconds that each thread of the process but the leader has computed, by its job, where that can be told.
 
-        Who has led since the last look is another then: a leader that computes keeps nobody waiting. The threads that
-        are not of the pool, the application's own, have what the process has had and the pool has not.
+        The threads that are not of the pool, the application's own, have what the process has had, and neither the pool
+        nor the watch.
         """
         pool = [t for t in self._crew if isinstance(t, _Worker) and t.is_alive()]
         told = {worker: computed for worker in pool if (computed := worker.computed()) is not None}
-        beside: dict[Hashable, float] = {(w, w.leads): told[w] for w in told if w is not self._leader}
+        beside: dict[Hashable, float] = {(w, w.jobs): told[w] for w in told if w is not self._leader}
         if len(told) == len(pool):
-            beside["others", *pool] = time.process_time() - sum(told.values())
+            beside["others", *pool] = time.process_time() - time.thread_time() - sum(told.values())
         return beside
 
     def _tick(self, seconds: float) -> bool:
@@ -448,13 +452,13 @@ class Baton:
         self._crowds.waits(late)
         if self._crowds.is_due(now):
             self._crowds.look(now, self._computed_beside())
-        self._set_crowd(self._crowds.is_there(now))
+        self._set_crowd(self._crowds.crowd(now))
         return late < LATE
 
-    def _set_crowd(self, crowd: bool) -> None:
+    def _set_crowd(self, crowd: Crowd) -> None:
         if crowd is not self._crowd:
             self._crowd = crowd
-            self._watches = self.threads > 1 and not crowd
+            self._watches = self.threads > 1 and crowd is not HEAVY
             self.crowded(crowd)
 
     def _watch(self) -> None:
@@ -464,7 +468,8 @@ class Baton:
         while not self._over:
             in_time = self._tick(watch.pause(self._crowd))
             calls = self._calls
-            sight = watch.look(calls, not self._baton.locked(), self._computed(), in_time)
+            active = self._clock() - self.idle()
+            sight = watch.look(calls, not self._baton.locked(), active, self._computed(), in_time)
             if sight is Sight.REST:
                 self._rest()
                 watch.rested(self._calls)
@@ -476,11 +481,11 @@ class Baton:
                         handed_on = self._hand_on(calls)
                     if handed_on:  # else it has just come back, or there are no threads to be had
                         watch.be_alert()
-        self._set_crowd(False)
+        self._set_crowd(NONE)
 
     def _rest(self) -> None:
         """Sleep until somebody begins to work."""
-        self._set_crowd(False)
+        self._set_crowd(NONE)
         self._alarm.clear()
         self._asleep = True
         self._pause(self.tick)

@@ -66,7 +66,7 @@ class Loop:
         self._clock = clock
         self._now = clock()
         self._next_sweep = self._now + SWEEP
-        # Other threads compute: receive and send without giving them the GIL, see ``crowd``.
+        # Other threads want the GIL: receive and send without giving it to them, see ``crowd``.
         self.crowded = False
         self._held_calls: HeldCalls | None = None
         self._listeners: dict[int, tuple[Listener, Environ]] = {
@@ -77,8 +77,10 @@ class Loop:
         self._poller = poller or default_poller()
         self._waker = Waker()
         self._poller.watch(self._waker.descriptor, NOTHING, READ)
-        # The leader is about to sleep in the poller, or does: who hands in must wake it.
+        # The leader is about to sleep in the poller, or does: who hands in must wake it, but for the first of them.
         self._asleep = False
+        # Seconds that leaders have slept there; any thread may read it.
+        self.idle = 0.0
         # When to be through with what is under way, once somebody has asked to stop.
         self._stop_at: float | None = None
         # What was not answered by then; None for a request whose head had not come whole.
@@ -96,10 +98,11 @@ class Loop:
         """Give back a connection whose response was laid down.
 
         The leader first says that it is asleep and then looks into the deque; here it is the other way round. So
-        either it sees the connection, or it is woken.
+        either it sees the connection, or it is woken. One waker will do for all who come before it is awake.
         """
         self._unsent.append(connection)
         if self._asleep:
+            self._asleep = False
             self._waker.wake()
         elif self.site.forked:
             end_child(self.site)  # the application has come back in a child process, where nothing is its own
@@ -107,7 +110,7 @@ class Loop:
             self._dispose()
 
     def crowd(self, crowded: bool) -> None:
-        """Note whether other threads compute; called by one thread at a time. Never raises."""
+        """Note whether other threads keep the GIL from the leader; called by one thread at a time. Never raises."""
         if crowded and self._held_calls is None and HeldCalls.possible():
             # Not before, for to load what it needs takes 3 ms. Without it (no descriptor is left to read it from, or
             # this Python was built without ctypes) the usual calls serve.
@@ -145,20 +148,22 @@ class Loop:
             self._stop(self._stop_at)
         return not self.over
 
-    def _timeout(self) -> float | None:
+    def _timeout(self, now: float) -> float | None:
         """Give the seconds to wait in the poller: none where there is work, for ever where nothing can expire."""
         if self._ready or self._unsent:
             return 0
         if self._next_sweep == float("inf"):
             return None
-        return max(self._next_sweep - self._clock(), 0)
+        return max(self._next_sweep - now, 0)
 
     def _read(self) -> None:
         """Phase one: wait for clients that are ready, and receive from each."""
         self._asleep = True
-        events = self._poller.poll(self._timeout(), COHORT)
+        began = self._clock()
+        events = self._poller.poll(self._timeout(began), COHORT)
         self._asleep = False
         self._now = self._clock()
+        self.idle += self._now - began
         if events:
             self._sweep_soon()
         connections = self.connections

@@ -141,7 +141,7 @@ class Waker:
 class HeldCalls:
     """``recv`` and ``send`` on plain sockets that hold on to the GIL, as calls that do not block may.
 
-    The usual ones release the GIL; when another thread computes, it comes back only after the switch interval. These
+    The usual ones release the GIL; when other threads compute, it comes back when they sleep, or must release it. These
     keep it, but cost 2 µs a request more, so they are for crowded times only. Called by the leader alone, which owns
     the buffer.
     """

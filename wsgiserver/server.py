@@ -17,6 +17,7 @@ from typing import Any
 
 from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
+from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured, escape
 from wsgiserver.loop import Loop
@@ -118,7 +119,14 @@ class Server:
         try:
             for text in self.settings.bind:
                 self.listeners.append(self._listen(parse_address(text)))
-            baton = Baton(self._turn, self.settings.threads, crowded=self._crowd, failed=self._fail, wake=self._wake)
+            baton = Baton(
+                self._turn,
+                self.settings.threads,
+                crowded=self._crowd,
+                failed=self._fail,
+                wake=self._wake,
+                idle=self._idle,
+            )
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
             self._baton = baton
@@ -165,12 +173,15 @@ class Server:
         if self._loop is not None:
             self._loop.wake()
 
-    def _crowd(self, crowded: bool) -> None:
-        """Note that a thread beside the leader computes, or none does; the baton sees to the order of the calls."""
+    def _idle(self) -> float:
+        return self._loop.idle if self._loop is not None else 0.0
+
+    def _crowd(self, crowd: Crowd) -> None:
+        """Note which threads beside the leader keep the GIL from it; the baton sees to the order of the calls."""
         if self._loop is not None:
-            self._loop.crowd(crowded)
+            self._loop.crowd(crowd is not Crowd.NONE)
         if self._owns_process:
-            sys.setswitchinterval(CROWDED_INTERVAL if crowded else self._switch_interval)
+            sys.setswitchinterval(CROWDED_INTERVAL if crowd is Crowd.HEAVY else self._switch_interval)
 
     @property
     def over(self) -> bool:

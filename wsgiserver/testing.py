@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from wsgiserver.addresses import Address
+from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
 from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
@@ -217,7 +218,7 @@ class LiveServer(Server):
         listener.stream = partial(RecordedStream, begin=self._note_begin)
         return listener
 
-    def _crowd(self, crowded: bool) -> None:
+    def _crowd(self, crowd: Crowd) -> None:
         """Do without the calls of crowded times, which go past the stream and so past what it records."""
 
     def _note_begin(self, recording: Recording) -> None:

@@ -2,22 +2,24 @@
 
 The leader is in a call, or is not. A call that lasts for a whole tick is handed over, and the loop with it. But where
 one slept, others will; then the watch looks more often, and hands over at once what has slept since the last look. It
-begins to look more often also when it finds the leader asleep in one call after another: each of them is short, but
-while it sleeps nobody else is served.
+begins to look more often also when the leader sleeps for much of its time, in one call after another: each of them is
+short, but while it sleeps nobody else is served.
 """
 
 from enum import Enum
 from typing import Final
 
-from wsgiserver.crowds import LASTS, SPAN
+from wsgiserver.crowds import HEAVY, LASTS, NONE, SPAN, Crowd
 
 # For so many looks the watch looks so many times as often. With 1 request in 100 sleeping 50 ms that is 50 % more
 # requests a second; it takes 5 to 9 % of a core for that while. A call that computes has its whole tick as ever.
 CLOSER: Final = 16
 ALERT: Final = 8000
-# Looks in a row at which the leader has been found asleep, each time in another call, before the watch is alert. Where
-# each call sleeps for 1.5 ms, 580 requests a second become 6,000.
+# Ticks that the leader may sleep in calls, in the time of so many ticks for each, before the watch is alert. Where each
+# call sleeps for 1.5 ms, 580 requests a second become 6,000; where it computes for half of a millisecond and sleeps for
+# the other, 1,150 become 1,700.
 ASLEEP: Final = 4
+PER: Final = 8
 
 # What a look comes to: the call under way is to be overdue; it is to be handed over too; there was no call for long.
 Sight = Enum("Sight", ["NOTHING", "OVERDUE", "HAND_ON", "REST"])
@@ -30,33 +32,39 @@ class Watch:
         self._tick = tick
         # The last look: how many calls had begun, how long the leader had computed in all, and whether it came in time.
         self._calls = 0
-        self._computed = 0.0
+        self._in_call = False
+        self._active = self._computed = 0.0
         self._in_time = True
         # The next: how long it is waited for, and whether that is less than a tick.
         self._pause = tick
-        self._crowd = self._closely = False
-        # How many close looks are to come; how many found the same call; how many found the leader asleep.
-        self._alert = self._same = self._asleep = 0
-        # Since the last call began.
-        self._quiet = 0.0
+        self._crowd = NONE
+        self._closely = False
+        # How many close looks are to come; how many found the same call.
+        self._alert = self._same = 0
+        # Since the last call began; of the time in calls, while much of it is slept through.
+        self._quiet = self._asleep = 0.0
 
-    def pause(self, crowd: bool) -> float:
-        """Give the seconds until the next look; in a crowd each takes the GIL from the leader for a while."""
+    def pause(self, crowd: Crowd) -> float:
+        """Give the seconds until the next look; in a heavy crowd each takes the GIL from the leader for a while."""
         self._crowd = crowd
-        self._closely = self._alert > 0 and not crowd
+        self._closely = self._alert > 0 and crowd is not HEAVY
         self._alert -= self._closely
         self._pause = self._tick / CLOSER if self._closely else self._tick
         return self._pause
 
-    def look(self, calls: int, in_call: bool, computed: float, in_time: bool) -> Sight:
+    def look(self, calls: int, in_call: bool, active: float, computed: float, in_time: bool) -> Sight:
         """Judge a look: of ``calls`` that have begun the leader is in the last, or in none.
 
-        It has ``computed`` so many seconds in all. The look came ``in_time``, or so late that perhaps the whole machine
-        stood still; then a call that blocks or computes will do so for another tick.
+        There was something to do for ``active`` seconds in all; it has ``computed`` so many. The look came ``in_time``,
+        or so late that perhaps the whole machine stood still; then a call that blocks or computes will do so for
+        another tick.
         """
-        same, slept = calls == self._calls, computed - self._computed <= self._pause / 4
+        same, had = calls == self._calls, computed - self._computed
+        slept = had <= self._pause / 4
         excused = self._in_time and not in_time
-        self._calls, self._computed, self._in_time = calls, computed, in_time
+        self._doze(not same and in_call and self._in_call and in_time, active - self._active, had)
+        self._calls, self._in_call, self._active, self._computed = calls, in_call, active, computed
+        self._in_time = in_time
         if self._closely:
             self._same = self._same + 1 if same else 0
             if self._same < CLOSER and not slept:
@@ -64,21 +72,27 @@ class Watch:
         self._quiet += self._pause
         if not same:
             self._quiet = 0.0
-            self._doze(in_call and slept)
         elif in_call:
             return Sight.OVERDUE if excused else Sight.HAND_ON
-        elif self._quiet > (LASTS if self._crowd else 2 * SPAN):  # else a crowd may not have been seen yet
+        elif self._quiet > (LASTS if self._crowd is HEAVY else 2 * SPAN):  # else a crowd may not have been seen yet
             return Sight.REST
         return Sight.NOTHING
 
-    def _doze(self, slept_in_call: bool) -> None:
-        self._asleep = self._asleep + 1 if slept_in_call and not self._closely and not self._crowd else 0
-        if self._asleep == ASLEEP:
+    def _doze(self, in_calls: bool, active: float, had: float) -> None:
+        """Sum up what the leader has slept since the last look, if it was in one call then, and is in another now.
+
+        In a crowd it may have waited for the GIL instead; a time less than none is another leader's.
+        """
+        if in_calls and had >= 0 and self._crowd is NONE and not self._closely:
+            self._asleep = max(self._asleep + active * (1 - 1 / PER) - had, 0.0)
+        else:
+            self._asleep = max(self._asleep - self._pause / 4, 0.0)
+        if self._asleep > ASLEEP * self._tick:
             self.be_alert()
 
     def be_alert(self) -> None:
         """Look closely for a while: a call that slept was handed over, or is to be."""
-        self._alert, self._asleep = ALERT, 0
+        self._alert, self._asleep = ALERT, 0.0
 
     def rested(self, calls: int) -> None:
         """Begin anew after a rest; so many calls have begun."""

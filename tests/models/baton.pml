@@ -195,7 +195,14 @@ inline run_task() {
     atomic { owner[c] = LAID; running--; unsent!c; c = 0 };
 #ifndef WRONG_WAKE_FIRST
     if
-    :: poller_asleep -> woken = true
+    :: poller_asleep ->
+#ifdef WRONG_SAY_SO_LAST
+        woken = true;
+        poller_asleep = false
+#else
+        poller_asleep = false;                          /* the next who hands in need not wake it too */
+        woken = true
+#endif
     :: else
     fi
 #endif
