@@ -845,6 +845,43 @@ def test_in_a_crowd_the_leader_does_not_give_the_gil_away_for_a_worker(crowd: Cr
     assert play.begun == ["first", "next", "given"]
 
 
+@pytest.mark.parametrize(
+    ("took", "computed", "crowd", "blocked"),
+    [
+        (0.0021, 0.0021, NONE, True),
+        (0.0021, 0.0, LIGHT, True),
+        (0.0003, 0.0, NONE, True),
+        (0.0019, 0.0016, NONE, True),
+        (0.0019, 0.0018, NONE, False),
+        (0.0002, 0.0, NONE, False),
+        (0.0019, 0.0, LIGHT, False),
+        (0.0019, 0.0, HEAVY, False),
+    ],
+)
+def test_a_call_on_a_worker_has_blocked_when_it_took_a_tick_or_has_slept_a_little(
+    monkeypatch: pytest.MonkeyPatch, took: float, computed: float, crowd: Crowd, blocked: bool
+) -> None:
+    """In a crowd it may have waited for the GIL instead of sleeping."""
+    baton = Baton(lambda: False, 2)
+    baton._set_crowd(crowd)
+    baton._predictor.learn("r", 1, blocked=True)
+    now = {"wall": 5.0, "thread": 1.0}
+    baton._clock = lambda: now["wall"]
+    monkeypatch.setattr(time, "thread_time", lambda: now["thread"])
+
+    class Call:
+        route, watched = "r", True
+
+        def run(self) -> None:
+            now["wall"] += took
+            now["thread"] += computed
+
+        def overdue(self) -> None: ...
+
+    baton._work(Call())
+    assert ("r" in baton._doubts) is blocked
+
+
 class Pauses(StagedBaton):
     """Notes how long the watch pauses between two looks."""
 
@@ -864,6 +901,18 @@ def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_heavy_crowd(c
     assert play.baton.__dict__["pauses"][0] == tick
     assert tick / closer in play.baton.__dict__["pauses"][1:]
     assert {tick, tick / closer} == set(play.baton.__dict__["pauses"])
+
+
+def test_the_watch_does_not_look_more_often_after_a_trial_that_blocks() -> None:
+    """Whoever is tried is known to block; were the watch alert after each, it would be so all the time."""
+    play = Play(Usual(), [Work("tried", "r"), Work("next")], threads=4, kind=Pauses)
+    play.all[0].until = play.done("next")
+    play.baton._predictor.learn("r", 0, blocked=True)
+    play.baton._predictor._trials["r"] = (0, TRIAL)
+    play.perform()
+    assert play.answered == ["next", "tried"]
+    assert [work.by for work in play.all] == ["t-1", "t-2"]
+    assert set(play.baton.__dict__["pauses"]) == {play.baton.tick}
 
 
 def test_the_watch_does_not_look_more_often_for_a_thread_that_is_not_to_be_had() -> None:

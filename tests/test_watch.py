@@ -181,9 +181,10 @@ def test_an_alert_watch_rests_as_soon(leader: Leader) -> None:
     assert quiet_looks(leader.alert()) * TICK / CLOSER == pytest.approx(2 * SPAN, abs=1.5 * TICK)
 
 
-def test_in_a_heavy_crowd_the_watch_rests_later(leader: Leader) -> None:
+@pytest.mark.parametrize("crowd", [LIGHT, HEAVY])
+def test_in_a_crowd_the_watch_rests_later(leader: Leader, crowd: Crowd) -> None:
     """It ends the crowd then: somebody who asks now and then would meet it anew each time."""
-    leader.crowd = HEAVY
+    leader.crowd = crowd
     assert quiet_looks(leader) * TICK == pytest.approx(LASTS, abs=2 * TICK)
 
 

@@ -47,7 +47,7 @@ from time import monotonic, sleep
 from typing import Protocol
 
 from wsgiserver.crowds import HEAVY, NONE, Crowd, Crowds
-from wsgiserver.predictor import Predictor
+from wsgiserver.predictor import SLEPT, Predictor
 from wsgiserver.watch import Sight, Watch
 
 # A watch that is let go on so many seconds late has perhaps seen the whole machine stand still.
@@ -399,10 +399,13 @@ class Baton:
         return not some_wait
 
     def _work(self, task: Task) -> None:
-        route, began = task.route, self._clock()
+        route, began, computed = task.route, self._clock(), time.thread_time()
         task.watched = False
         task.run()
-        blocked = self._clock() - began >= self.tick
+        took = self._clock() - began
+        # In a crowd it may have waited for the GIL instead.
+        slept = took - (time.thread_time() - computed) if self._crowd is NONE else 0.0
+        blocked = took >= self.tick or slept >= SLEPT
         if route in self._doubts:  # else it was acquitted meanwhile
             with _once_free(self._lock):
                 self._predictor.learn(route, self._calls, blocked=blocked)
@@ -478,8 +481,9 @@ class Baton:
                     self._task.overdue()
                 if sight is Sight.HAND_ON:
                     with _once_free(self._lock):
+                        trial = self._tried is not None  # that it blocks is no news
                         handed_on = self._hand_on(calls)
-                    if handed_on:  # else it has just come back, or there are no threads to be had
+                    if handed_on and not trial:  # else it has just come back, or there are no threads to be had
                         watch.be_alert()
         self._set_crowd(NONE)
 

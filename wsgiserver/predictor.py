@@ -11,6 +11,10 @@ second.
 from collections.abc import Hashable
 from typing import TypeVar
 
+# Seconds of sleep from which on a call on a worker blocks, though it takes less than a tick: four times what a worker
+# costs. Where calls sleep for 1 ms the loop was handed on for one in 14 of them; without that, 20 % more quick ones are
+# answered beside them.
+SLEPT = 0.00025
 OFTEN = 30
 MOST_DOUBT = 64
 # Of a route in doubt, one call is tried inline after so many given to workers, and after twice as many each time that

@@ -74,7 +74,7 @@ class Watch:
             self._quiet = 0.0
         elif in_call:
             return Sight.OVERDUE if excused else Sight.HAND_ON
-        elif self._quiet > (LASTS if self._crowd is HEAVY else 2 * SPAN):  # else a crowd may not have been seen yet
+        elif self._quiet > (LASTS if self._crowd is not NONE else 2 * SPAN):  # it may not have been seen yet
             return Sight.REST
         return Sight.NOTHING
 
