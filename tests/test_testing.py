@@ -317,6 +317,18 @@ def test_settings_and_observers_are_the_servers(nothing_left: None) -> None:
     assert server.settings.threads == 1
 
 
+def test_what_an_application_has_not_finished_to_say_is_said_when_it_stops(
+    nothing_left: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgi.errors"].write("without an end")
+        return hello(environ, start_response)
+
+    with LiveServer(application) as server:
+        get(server)
+    assert capsys.readouterr().err == "without an end\n"
+
+
 CLIENTS = {
     "idle": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "refused, and still there": b"nonsense\r\n\r\n",

@@ -15,8 +15,7 @@ from wsgiserver.addresses import bracketed
 from wsgiserver.connection import Connection
 from wsgiserver.messages import BadResponse
 from wsgiserver.responses import LAST_CHUNK, chunk
-from wsgiserver.settings import Settings
-from wsgiserver.site import Application, Environ, Errors, Observer, Site, below_own
+from wsgiserver.site import Application, Environ, Site, below_own
 from wsgiserver.states import Interest, State
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
@@ -102,17 +101,8 @@ class MemoryStream:
 class WatchedSite(Site):
     """A site that hands over what applications raised; what ``on_error`` returns False for is written as well."""
 
-    def __init__(
-        self,
-        application: Application,
-        settings: Settings,
-        errors: Errors,
-        observers: Sequence[Observer] = (),
-        *,
-        on_error: Callable[[BaseException], bool],
-        multithread: bool = False,
-    ) -> None:
-        super().__init__(application, settings, errors, observers, multithread)
+    def __init__(self, *args: Any, on_error: Callable[[BaseException], bool], **named: Any) -> None:
+        super().__init__(*args, **named)
         self._on_error = on_error
 
     def report(self, message: str, error: BaseException | None = None) -> None:

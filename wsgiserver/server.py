@@ -75,11 +75,7 @@ class Server:
         self.settings = _override(settings, overrides)
         self.listeners: list[Listener] = []
         self._errors = ErrorStream()
-        if self.settings.strict:
-            from wsgiserver.strict import Reporter, strict  # only for those who ask for it
-
-            application = strict(application, report=Reporter(self._errors))
-        self.site = Site(application, self.settings, self._errors, observers, multithread=self.settings.threads > 1)
+        self.site = self._make_site(application, observers)
         self._loop: Loop | None = None
         self._baton: Baton | None = None
         self._over = threading.Event()
@@ -92,6 +88,13 @@ class Server:
         # Set by ``serve``: the interpreter's settings are its to change.
         self._owns_process = False
         self._switch_interval = sys.getswitchinterval()
+
+    def _make_site(self, application: Application, observers: Sequence[Observer]) -> Site:
+        if self.settings.strict:
+            from wsgiserver.strict import Reporter, strict  # only for those who ask for it
+
+            application = strict(application, report=Reporter(self._errors))
+        return Site(application, self.settings, self._errors, observers, multithread=self.settings.threads > 1)
 
     # -- where it listens ------------------------------------------------------------------------------------------
 

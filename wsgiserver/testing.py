@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 from wsgiserver.addresses import Address
 from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
-from wsgiserver.logs import ErrorStream
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
@@ -91,14 +90,6 @@ class LiveServer(Server):
         chosen = overrides if settings is not None else {**LIVE, **overrides}
         observers = (*observers, self._note_end)
         super().__init__(self._serve, settings=settings, observers=observers, **chosen)
-        self.site = WatchedSite(
-            self._serve,
-            self.settings,
-            ErrorStream(),
-            observers,
-            on_error=self._note_error,
-            multithread=self.settings.threads > 1,
-        )
         self.strict = strict or self.settings.strict
         self.raise_errors = raise_errors
         self.requests: list[Exchange] = []
@@ -111,6 +102,12 @@ class LiveServer(Server):
         self._forgotten: set[Exchange] = set()
         self._running = threading.local()
         self.set_app(application)
+
+    def _make_site(self, application: Application, observers: Sequence[Observer]) -> WatchedSite:
+        multithread = self.settings.threads > 1
+        return WatchedSite(
+            application, self.settings, self._errors, observers, multithread=multithread, on_error=self._note_error
+        )
 
     def set_app(self, application: Application) -> None:
         """Serve another application from the next request on."""
