@@ -408,3 +408,9 @@ def test_its_address_can_be_chosen_as_with_webtests(nothing_left: None, monkeypa
         server = StopableWSGIServer.create(hello, port=port)
         server.shutdown()
         assert server.application_url.startswith("http://127.0.0.2:")
+
+
+def test_it_takes_the_settings_of_the_server(nothing_left: None) -> None:
+    server = StopableWSGIServer.create(hello, timeout_stop=2, threads=3)
+    server.shutdown()
+    assert (server.settings.timeout_stop, server.settings.threads) == (2.0, 3)

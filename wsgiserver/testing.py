@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from wsgiserver.addresses import Address
+from wsgiserver.addresses import Address, bracketed
 from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
@@ -284,13 +284,12 @@ class StopableWSGIServer(LiveServer):
         expose_tracebacks: bool = True,
         **settings: Any,
     ) -> Self:
-        """Serve an application on a free port; ``host``, ``port`` and settings (``threads``) are those of the server.
+        """Serve an application on a free port, or on ``host`` and ``port``; takes the server's settings (``threads``).
 
         ``expose_tracebacks`` is taken and has no meaning: the client never sees one, ``errors`` has them.
         """
         host = host or os.environ.get("WEBTEST_SERVER_BIND", "127.0.0.1")
-        host = f"[{host}]" if ":" in host else host
-        server = cls(application, raise_errors=False, bind=f"{host}:{port}", timeout_stop=1.0, **settings)
+        server = cls(application, raise_errors=False, bind=f"{bracketed(host)}:{port}", **settings)
         server.start()
         return server
 
