@@ -225,6 +225,15 @@ def test_clients_of_a_unix_socket_are_told_apart(live: Any, connect: Any, tmp_pa
     ]
 
 
+def test_what_records_is_no_part_of_what_observers_see_of_the_client(live: Any, connect: Any) -> None:
+    server = live(echo)
+    client = connect(server)
+    client.get()
+    peer = server.wait_for().peer
+    assert type(peer) is str
+    assert peer == "{}:{}".format(*client.socket.getsockname())
+
+
 def test_the_exchanges_of_a_connection_in_memory_are_told_apart() -> None:
     client = WireClient(echo)
     head = post("/4", b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 4")

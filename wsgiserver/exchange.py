@@ -102,7 +102,7 @@ class Exchange:
         self.delivered = False
         # Where the application may go on after that: taken by whichever ends first, the application or the response.
         self.first: Lock | None = None
-        self._channel = channel
+        self.channel = channel
         self._head: ResponseHead | None = None
         self._framing = NONE
 
@@ -124,7 +124,7 @@ class Exchange:
     @property
     def takes_files(self) -> bool:
         """Whether ``finish_file`` can be called: the kernel sends files on this transport."""
-        return self._channel.takes_files
+        return self.channel.takes_files
 
     @property
     def length(self) -> int | None:
@@ -213,7 +213,7 @@ class Exchange:
             self._end(head)
         else:
             self.body_sent += len(data)
-            self._channel.send(head + (chunk(data) if self._framing is CHUNKED else data), more)
+            self.channel.send(head + (chunk(data) if self._framing is CHUNKED else data), more)
 
     def _write_counted(self, head: bytes, data: bytes, more: bool) -> None:
         left = self._left
@@ -221,7 +221,7 @@ class Exchange:
         if size < left:
             self._left = left - size
             self.body_sent += size
-            self._channel.send(head + data, more)
+            self.channel.send(head + data, more)
             return
         if size > left:
             data = data[:left]
@@ -229,7 +229,7 @@ class Exchange:
         self.body_sent += len(data)
         self._left = 0
         if not self.site.multithread:
-            self._channel.send(head + data)
+            self.channel.send(head + data)
             head = data = b""
         self._end(head, data)
         if size > left:
@@ -292,7 +292,7 @@ class Exchange:
         self.progress = ENDED
         self._framing = LENGTH
         self.body_sent = len(body)
-        self._channel.lay(head.start + site.head_ends[head.own], body)
+        self.channel.lay(head.start + site.head_ends[head.own], body)
         return True
 
     def finish_file(self, descriptor: int, offset: int, count: int) -> None:
@@ -313,7 +313,7 @@ class Exchange:
             self.report("the response is too short", self.error)
         self.body_sent = count
         self.progress = ENDED
-        self._channel.lay_file(head, descriptor, offset, count, short=short)
+        self.channel.lay_file(head, descriptor, offset, count, short=short)
 
     def cut(self, error: BaseException) -> None:
         """End a response that cannot be completed: the connection is closed behind what has left."""
@@ -322,7 +322,7 @@ class Exchange:
         if self.progress is not ENDED:
             self.progress = ENDED
             # The end of the connection would look like the end of such a body.
-            self._channel.cut(abrupt=self._framing is CLOSE)
+            self.channel.cut(abrupt=self._framing is CLOSE)
 
     def reset(self) -> None:
         """Forget the response that was begun, of which nothing has left, to make room for an error page."""
@@ -347,11 +347,11 @@ class Exchange:
 
     def _end(self, head: bytes, body: bytes = b"") -> None:
         self.progress = ENDED
-        self._channel.lay(head, body)
+        self.channel.lay(head, body)
 
     def _too_short(self, head: bytes) -> None:
         if head:
-            self._channel.send(head)
+            self.channel.send(head)
         given = self.body_sent
         raise BadResponse(f"the body has {given} octets, its Content-Length says {given + self._left}")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from wsgiserver.connection import Connection
 from wsgiserver.exchange import Exchange
 from wsgiserver.http11 import Limits, Reader
 from wsgiserver.messages import BadRequest
@@ -132,18 +133,11 @@ def recordings_of(client: WireClient) -> list[Recording]:
     return recordings
 
 
-class _Peer(str):
-    """The name of a client, which each of its exchanges has: by it they are led to what is recorded of them."""
-
-    __slots__ = ("recorder",)
-
-    recorder: Recorder
-
-
 def recorder_of(exchange: Exchange) -> Recorder:
     """Find the recorder of the connection on which an exchange came."""
-    assert isinstance(exchange.peer, _Peer)
-    return exchange.peer.recorder
+    assert isinstance(exchange.channel, Connection)
+    assert isinstance(exchange.channel.stream, RecordedStream)
+    return exchange.channel.stream.recorder
 
 
 class RecordedStream(Stream):
@@ -152,13 +146,11 @@ class RecordedStream(Stream):
     What leaves is noted before it does, so that whoever has a response in hand finds it recorded.
     """
 
-    __slots__ = ("_recorder",)
+    __slots__ = ("recorder",)
 
     def __init__(self, client: socket.socket, peer_address: object, begin: Callable[[Recording], object]) -> None:
         super().__init__(client, peer_address)
-        self._recorder = Recorder(begin)
-        self.peer = peer = _Peer(self.peer)
-        peer.recorder = self._recorder
+        self.recorder = Recorder(begin)
         self.recv = self._recv
         self.send = self._send
         if self.sendmsg is not None:
@@ -166,21 +158,21 @@ class RecordedStream(Stream):
 
     def _recv(self, size: int) -> bytes:
         data = self._socket.recv(size)
-        self._recorder.received(data)
+        self.recorder.received(data)
         return data
 
     def _send(self, data: Chunk, flags: int = 0) -> int:
-        self._recorder.sends(data, len(data))
+        self.recorder.sends(data, len(data))
         return self._sent(len(data), lambda: self._socket.send(data, flags))
 
     def _sendmsg(self, buffers: Iterable[Chunk]) -> int:
         buffers = list(buffers)
         for data in buffers:
-            self._recorder.sends(data, len(data))
+            self.recorder.sends(data, len(data))
         return self._sent(sum(map(len, buffers)), lambda: self._socket.sendmsg(buffers))
 
     def _sendfile(self, descriptor: int, offset: int, count: int) -> int:
-        self._recorder.sends(os.pread(descriptor, min(count, self._recorder.room), offset), count)
+        self.recorder.sends(os.pread(descriptor, min(count, self.recorder.room), offset), count)
         return self._sent(count, lambda: super(RecordedStream, self)._sendfile(descriptor, offset, count))
 
     def _sent(self, size: int, send: Callable[[], int]) -> int:
@@ -189,5 +181,5 @@ class RecordedStream(Stream):
         try:
             sent = send()
         finally:
-            self._recorder.kept_back(size - sent)
+            self.recorder.kept_back(size - sent)
         return sent
