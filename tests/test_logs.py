@@ -1,8 +1,7 @@
-"""The access log, ``wsgi.errors`` and the server's own log: the lines that people and programs read."""
+"""The access log and ``wsgi.errors``: the lines that people and programs read."""
 
 import contextlib
 import io
-import logging
 import re
 import subprocess
 import sys
@@ -23,8 +22,6 @@ from wsgiserver.logs import (
     AccessLog,
     ErrorStream,
     combined_line,
-    configure,
-    configure_when_needed,
     escape,
     plain_line,
     terminal_line,
@@ -72,19 +69,6 @@ def forget_the_zone() -> None:
     time.tzset()
     logs._stamp.cache_clear()
     logs._this_second = (0.0, 0.0, 0.0, "")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
-    """Give the server's logger as a fresh process has it, and leave it as it was."""
-    logger = logging.getLogger("wsgiserver")
-    monkeypatch.setattr(logs, "_configure_first", None)
-    handlers, propagate, level = logger.handlers, logger.propagate, logger.level
-    logger.handlers, logger.propagate = [], True
-    logger.setLevel(logging.NOTSET)
-    yield logger
-    logger.handlers, logger.propagate = handlers, propagate
-    logger.setLevel(level)
 
 
 # --- combined lines -----------------------------------------------------------------------------------------
@@ -249,10 +233,9 @@ def test_in_colour_the_lines_are_those_for_a_terminal() -> None:
     assert written == [terminal_line(finished())]
 
 
-@pytest.mark.usefixtures("own")
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
 def test_a_log_that_cannot_be_written_is_told_once_and_stops_nothing(
-    error: Exception, caplog: pytest.LogCaptureFixture
+    error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def write(text: str) -> None:
         raise error
@@ -260,10 +243,8 @@ def test_a_log_that_cannot_be_written_is_told_once_and_stops_nothing(
     log = AccessLog(write, colour=False)
     for _ in range(3):
         log.observe_turn([finished()])
-    (record,) = caplog.records
-    assert record.name == "wsgiserver"
-    assert record.levelname == "WARNING"
-    assert str(error) in record.getMessage()
+    told = f"wsgiserver: the access log cannot be written ({error}); requests go on without it\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_log_goes_to_a_file(tmp_path: Path) -> None:
@@ -378,111 +359,18 @@ def test_a_standard_error_that_is_gone_disturbs_no_application(monkeypatch: pyte
         ErrorStream().write("lost\n")
 
 
-# --- the server's own log -----------------------------------------------------------------------------------
+# --- logging ------------------------------------------------------------------------------------------------
 
 
-def test_importing_the_server_sets_up_no_logging() -> None:
+def test_the_server_does_without_the_module_logging() -> None:
+    """To import it takes a tenth of a start; and what an application has set up there is its own."""
     code = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import wsgiserver.server
-assert "logging" not in sys.modules
-import logging
-log = logging.getLogger("wsgiserver")
-print(log.handlers, log.propagate, log.level, log.parent.handlers)
+wsgiserver.server.rehearse_failures()
+print("logging" in sys.modules)
 """
     command = [sys.executable, "-I", "-S", "-c", code, str(Path(__file__).parents[1])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "[] True 0 []\n"
-
-
-def fail(text: str) -> None:
-    raise OSError("full")
-
-
-def write_to_a_log_that_fails() -> None:
-    log = AccessLog(fail, colour=False)
-    log.observe_turn([])
-
-
-def test_the_first_message_sets_up_what_was_to_be_set_up_when_needed(own: logging.Logger) -> None:
-    stream = io.StringIO()
-    configure_when_needed(quiet=True, colour=True, stream=stream)
-    assert own.handlers == []
-    write_to_a_log_that_fails()
-    write_to_a_log_that_fails()
-    line = "\x1b[33mwarning\x1b[0m: the access log cannot be written (full); requests go on without it\n"
-    assert stream.getvalue() == line * 2
-
-
-def test_what_the_application_has_set_up_by_the_first_message_is_left_alone(own: logging.Logger) -> None:
-    stream, others = io.StringIO(), io.StringIO()
-    configure_when_needed(quiet=True, colour=True, stream=stream)
-    handler = logging.StreamHandler(others)
-    own.addHandler(handler)
-    write_to_a_log_that_fails()
-    assert own.handlers == [handler]
-    assert (stream.getvalue(), others.getvalue()[:14]) == ("", "the access log")
-
-
-def test_a_plain_message_carries_time_and_level(own: logging.Logger) -> None:
-    stream = io.StringIO()
-    configure(quiet=False, colour=False, stream=stream)
-    own.info("serving %s", "hello")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO serving hello\n", stream.getvalue())
-
-
-def test_in_colour_a_message_is_as_said_and_a_warning_says_so(own: logging.Logger) -> None:
-    stream = io.StringIO()
-    configure(quiet=False, colour=True, stream=stream)
-    own.info("serving")
-    own.warning("crowded")
-    logging.getLogger("wsgiserver.error").error("broken")
-    assert stream.getvalue() == "serving\n\x1b[33mwarning\x1b[0m: crowded\n\x1b[31merror\x1b[0m: broken\n"
-
-
-def test_quiet_leaves_warnings_and_errors(own: logging.Logger) -> None:
-    stream = io.StringIO()
-    configure(quiet=True, colour=True, stream=stream)
-    own.info("serving")
-    assert stream.getvalue() == ""
-    own.error("broken")
-    assert "broken" in stream.getvalue()
-
-
-def test_messages_go_to_what_standard_error_is_and_to_no_other_logger(
-    own: logging.Logger, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    configure(quiet=False, colour=True)
-    own.info("serving")
-    assert capsys.readouterr().err == "serving\n"
-    assert caplog.records == []
-
-
-def test_configuring_again_replaces_what_was_configured(own: logging.Logger) -> None:
-    first, second = io.StringIO(), io.StringIO()
-    configure(quiet=False, colour=True, stream=first)
-    configure(quiet=False, colour=True, stream=second)
-    own.info("serving")
-    assert (first.getvalue(), second.getvalue()) == ("", "serving\n")
-
-
-@pytest.mark.parametrize("colour", [True, False])
-def test_a_message_that_quotes_a_client_stays_on_its_line(own: logging.Logger, colour: bool) -> None:
-    stream = io.StringIO()
-    configure(quiet=False, colour=colour, stream=stream)
-    own.info("bad line %s", "GET\r\n\x1b[2J\x9b é")
-    assert stream.getvalue().endswith("bad line GET\\r\\n\\x1b[2J\\x9b é\n")
-
-
-def test_a_traceback_follows_its_message_on_lines_of_its_own(own: logging.Logger) -> None:
-    stream = io.StringIO()
-    configure(quiet=False, colour=True, stream=stream)
-    try:
-        raise ZeroDivisionError("by zero")
-    except ZeroDivisionError:
-        own.exception("the application failed")
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "\x1b[31merror\x1b[0m: the application failed"
-    assert lines[1] == "Traceback (most recent call last):"
-    assert lines[-1] == "ZeroDivisionError: by zero"
+    assert done.stdout == "False\n"

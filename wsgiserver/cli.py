@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.loader import LoadError, refuse_green_threads
 from wsgiserver.loader import resolve as find_application
-from wsgiserver.logs import coloured, configure_when_needed
+from wsgiserver.logs import coloured
 from wsgiserver.server import STOPPING, Server, make_room, serve
 from wsgiserver.settings import (
     ADDRESSES,
@@ -184,7 +184,6 @@ def _change_folder(resolved: Resolved) -> None:
 
 def start(settings: Settings) -> None:
     """Load the application, and serve it until a signal comes."""
-    configure_when_needed(settings.quiet, coloured(sys.stderr), sys.stderr)
     _forget_scripts_folder()
     with _Interrupts(settings.app):
         application, name = find_application(settings.app)

@@ -1,4 +1,4 @@
-"""Take finished exchanges and the server's own messages, give lines; files, terminals and people are next."""
+"""Take finished exchanges and what applications say, give lines; files, terminals and people are next."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TextIO
 
 from wsgiserver.messages import BadRequest, Request, Unreadable
 from wsgiserver.site import MONTHS
 
 if TYPE_CHECKING:
-    import logging
-
     from wsgiserver.exchange import Exchange
 
 
@@ -32,7 +30,7 @@ class AccessLog:
         self._line = terminal_line if colour else plain_line if people else combined_line
         self._told = False
 
-    def observe_turn(self, exchanges: Iterable[Exchange]) -> None:
+    def observe_turn(self, exchanges: Sequence[Exchange]) -> None:
         """Write the lines of these exchanges; a log that cannot be written stops no server, and is reported once."""
         line = self._line
         text = "".join([line(exchange) for exchange in exchanges])
@@ -40,7 +38,7 @@ class AccessLog:
             self._write(text)
         except (OSError, ValueError) as error:  # ValueError: the file was closed
             if not self._told:
-                _log().warning("the access log cannot be written (%s); requests go on without it", error)
+                exchanges[0].site.report(f"the access log cannot be written ({error}); requests go on without it")
             self._told = True
 
 
@@ -226,68 +224,6 @@ def _to_stderr(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):  # the terminal is gone: there is nobody left to tell
         pass
-
-
-# The server's own log, the logger "wsgiserver" and those under it. It speaks seldom, and to import logging takes a
-# tenth of a start; so it is imported when there is something to say, unless the application has done so before.
-
-_configure_first: Callable[[], None] | None = None
-
-
-def configure_when_needed(quiet: bool, colour: bool, stream: TextIO | None = None) -> None:
-    """Have the first message of the server's own log do ``configure``, unless the application has set it up by then."""
-    global _configure_first
-    _configure_first = partial(configure, quiet, colour, stream)
-
-
-def configure(quiet: bool, colour: bool, stream: TextIO | None = None) -> None:
-    """Set up the server's own log; only the command does this.
-
-    It goes to ``stream``, else to what ``sys.stderr`` is at that moment: warnings and errors if ``quiet``,
-    else information too.
-    """
-    import logging
-
-    log = logging.getLogger("wsgiserver")
-    handler = logging.StreamHandler(ErrorStream() if stream is None else stream)
-    handler.setFormatter(_formatter(colour))
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
-
-
-def _log() -> logging.Logger:
-    global _configure_first
-    import logging
-
-    log = logging.getLogger("wsgiserver")
-    if _configure_first is not None and not log.handlers and not log.level:
-        _configure_first()
-    _configure_first = None
-    return log
-
-
-def _formatter(colour: bool) -> logging.Formatter:
-    import logging
-
-    class Formatter(logging.Formatter):
-        """Keep a message on its line, and its control characters from a terminal: it may quote a client."""
-
-        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-            record.message = re.sub(r"[\x00-\x1f\x7f-\x9f]", _escaped, record.message)
-            return super().formatMessage(record)
-
-    class ColourFormatter(Formatter):
-        """Say a message as the server speaks in a terminal: its level before it, unless it is information."""
-
-        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-            message = super().formatMessage(record)
-            if record.levelno < logging.WARNING:
-                return message
-            colour = "33" if record.levelno < logging.ERROR else "31"
-            return f"\x1b[{colour}m{record.levelname.lower()}\x1b[0m: {message}"
-
-    return ColourFormatter() if colour else Formatter("%(asctime)s %(levelname)s %(message)s")
 
 
 def at_terminal(stream: TextIO | None) -> bool:

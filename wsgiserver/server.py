@@ -375,9 +375,8 @@ def _write_out(text: str) -> None:
 def rehearse_failures() -> None:
     """Report an error to nobody: what that imports could not be imported once there are no descriptors left.
 
-    It takes a fifth of a start. So the command, whose main thread has nothing else to do, does it a moment later.
+    It takes a tenth of a start. So the command, whose main thread has nothing else to do, does it a moment later.
     """
-    import logging  # noqa: F401 - for the access log's
     import traceback
 
     try:
