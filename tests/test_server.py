@@ -970,6 +970,22 @@ def test_a_client_for_whose_bytes_there_is_no_memory_is_let_go_and_the_server_go
     assert other.get().status == connect(server).get().status == 200
 
 
+@pytest.mark.parametrize("length", [0, 9], ids=["no body", "a body"])
+def test_a_client_for_whose_environ_there_is_no_memory_is_let_go_and_the_server_goes_on(
+    serve: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    def fail_once(*of: Any) -> Any:
+        monkeypatch.undo()
+        raise MemoryError
+
+    server = serve(hello, buffer_body=1)
+    monkeypatch.setattr("wsgiserver.connection.make_environ", fail_once)
+    with contextlib.suppress(ConnectionResetError):
+        head = b"PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % length
+        assert connect(server).send(head + bytes(length)).rest() == b""
+    assert connect(server).get().status == 200
+
+
 def test_a_temporary_file_is_gone_with_its_request(serve: Any, connect: Any) -> None:
     """Whether the request is answered, or its client leaves before it is whole (``nothing_left`` looks for it)."""
     server = serve(echo, buffer_body=1000)

@@ -212,11 +212,11 @@ class Connection:
             return
         body = self._body
         self._body = None
-        environ = make_environ(self._base, exchange.request, self.stream, BytesIO() if body is None else body)
-        if exchange.request.fields.chunked:
-            tell_decoded(environ, exchange.body_received, self._reader.trailers)
-        # Unless the application outlasts its response, the connection may be the next exchange's when this returns.
         try:
+            environ = make_environ(self._base, exchange.request, self.stream, BytesIO() if body is None else body)
+            if exchange.request.fields.chunked:
+                tell_decoded(environ, exchange.body_received, self._reader.trailers)
+            # Unless the application outlasts its response, the connection may be the next exchange's when this returns.
             run(self.site.application, environ, exchange)
         except BaseException as error:  # a fault of the server's own, or no memory left even to say so
             self.site.report("the server failed while it ran an application", error)
