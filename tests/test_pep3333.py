@@ -426,6 +426,18 @@ def test_start_response_takes_positional_arguments_and_gives_write(exc_info: Any
     assert ask(GET, application) == response("200 OK", after=["Content-Length: 0"])
 
 
+@pytest.mark.parametrize("arguments", [("200 OK", []), ()], ids=["exc_info", "all"])
+def test_start_response_takes_its_arguments_by_the_names_of_pep_3333_too(arguments: Any) -> None:
+    """They are positional there, but WebOb's ``wsgify`` names exc_info, and all servers take that."""
+    names = {} if arguments else {"status": "200 OK", "headers": []}
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response(*arguments, **names, exc_info=None)
+        return [b""]
+
+    assert ask(GET, application) == response("200 OK", after=["Content-Length: 0"])
+
+
 def test_status_reason_and_headers_leave_as_they_were_given() -> None:
     """Case, order and repetition of the headers, and the reason phrase, are the application's."""
     headers = [("X-b", "1"), ("x-A", "2"), ("Set-Cookie", "a=1"), ("SET-cookie", "b=2"), ("X-b", "3"), ("X-Empty", "")]

@@ -158,9 +158,8 @@ class Exchange:
 
     # -- PEP 3333 --------------------------------------------------------------------------------------------------
 
-    def start_response(
-        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
-    ) -> Callable[[bytes], None]:
+    # Its arguments are positional, but WebOb gives exc_info by name; ``strict`` tells that.
+    def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], None]:
         """Take status and headers from the application (PEP 3333, "The start_response() Callable")."""
         if self.progress is not WAITING:
             self._check_restart(exc_info)

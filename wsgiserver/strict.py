@@ -11,6 +11,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from types import CodeType
 from typing import Any, Final
 
@@ -206,9 +207,12 @@ class _Call:
         place = caller()
         if keywords:
             self.fault("start-response-keywords", f"named are {', '.join(keywords)}", place)
-        elif len(arguments) not in (2, 3):
+            # The server takes them by these names; so what they say is checked all the same.
+            named = takewhile(keywords.__contains__, ("status", "headers", "exc_info")[len(arguments) :])
+            arguments += tuple([keywords.pop(name) for name in named])
+        if len(arguments) not in (2, 3):
             self.fault("start-response-arguments", f"there are {len(arguments)}", place)
-        else:
+        elif not keywords:
             self._check_order(arguments[2] if len(arguments) == 3 else None, place)
             self.started = True
             self._note(arguments[0], arguments[1], place)
