@@ -81,8 +81,92 @@ def test_a_route_that_is_acquitted_and_blocks_again_is_tried_as_soon_as_at_first
 
 def test_the_tables_of_routes_are_bounded_and_forget_the_oldest() -> None:
     predictor = Predictor()
-    for route in range(MOST_ROUTES + 10):
-        predictor.learn(route, route, blocked=True)
-        predictor.counts_to_trial(route)
-    known = set(range(10, MOST_ROUTES + 10))
+    predictor.learn("first", 0, blocked=True)
+    predictor.counts_to_trial("first")
+    for number in range(MOST_ROUTES + 9):
+        predictor.learn(str(number), number, blocked=True)
+        predictor.counts_to_trial(str(number))
+        predictor.learn("first", number, blocked=True)
+        predictor.counts_to_trial("first")
+    known = {"first", *map(str, range(10, MOST_ROUTES + 9))}
     assert set(predictor.doubts) == set(predictor._blocked) == set(predictor._trials) == known
+
+
+def test_a_family_is_remembered_though_each_of_its_routes_comes_once(wines: Predictor) -> None:
+    for number in range(2 * MOST_ROUTES):
+        assert wines.doubted(f"GET /wines/{number}x"), number
+        wines.learn(f"GET /wines/{number}x", 100, blocked=True)
+
+
+# -- families ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wines() -> Predictor:
+    """Give a predictor that has seen two routes of one family block, one shortly after the other."""
+    predictor = Predictor()
+    predictor.learn("GET /wines/merlot", 1, blocked=True)
+    predictor.learn("GET /wines/syrah", 1 + OFTEN, blocked=True)
+    return predictor
+
+
+def test_a_route_never_seen_is_in_doubt_when_two_of_its_family_have_blocked(wines: Predictor) -> None:
+    """Else each page that has a name of its own would hold up everybody once."""
+    assert wines.doubted("GET /wines/pinot") == "GET /wines/*"
+    assert wines.doubts["GET /wines/*"] == 10
+
+
+@pytest.mark.parametrize(
+    "route", ["POST /wines/pinot", "GET /wines", "GET /", "GET /wines/red/pinot", "wines"], ids=lambda route: route
+)
+def test_routes_of_other_families_are_not(wines: Predictor, route: str) -> None:
+    assert wines.doubted(route) is None
+
+
+def test_those_of_the_family_that_are_in_doubt_themselves_stay_so(wines: Predictor) -> None:
+    assert wines.doubted("GET /wines/merlot") == "GET /wines/merlot"
+    wines.acquit("GET /wines/pinot")
+    assert set(wines.doubts) == {"GET /wines/merlot", "GET /wines/syrah"}
+
+
+@pytest.mark.parametrize(
+    ("second", "calls"),
+    [("GET /wines/merlot", 2), ("GET /wines/syrah", 2 + OFTEN)],
+    ids=["it was the same route", "it was long after the first"],
+)
+def test_a_family_is_not_in_doubt_for_one_route_or_a_rare_one(second: str, calls: int) -> None:
+    predictor = Predictor()
+    predictor.learn("GET /wines/merlot", 1, blocked=True)
+    predictor.learn(second, calls, blocked=True)
+    assert predictor.doubted("GET /wines/pinot") is None
+
+
+def test_routes_without_a_slash_have_no_family() -> None:
+    predictor = Predictor()
+    for name in "abc":
+        predictor.learn(name, 1, blocked=True)
+    assert set(predictor.doubts) == {"a", "b", "c"}
+
+
+def test_each_new_route_that_blocks_makes_its_family_more_doubtful(wines: Predictor) -> None:
+    wines.learn("GET /wines/pinot", 1 + OFTEN, blocked=True)
+    assert wines.doubts["GET /wines/*"] == MOST_DOUBT
+    wines.learn("GET /wines/pinot", 1 + OFTEN, blocked=True)
+    assert wines.doubts["GET /wines/pinot"] == 18
+
+
+def test_quick_calls_of_the_others_acquit_a_family(wines: Predictor) -> None:
+    for number in range(10):
+        assert wines.doubted("GET /wines/malbec")
+        wines.learn(f"GET /wines/{number}x", 40, blocked=False)
+    assert wines.doubted("GET /wines/malbec") is None
+
+
+def test_a_trial_of_any_of_them_is_a_trial_of_the_family(wines: Predictor) -> None:
+    due = [n for n in range(TRIAL + 1) if wines.counts_to_trial(f"GET /wines/{n}x")]
+    assert due == [TRIAL]
+    wines.try_again_later("GET /wines/tried")
+    assert not any(wines.counts_to_trial(f"GET /wines/{n}x") for n in range(2 * TRIAL - 1))
+    assert wines.counts_to_trial("GET /wines/tried")
+    wines.acquit("GET /wines/tried")
+    assert wines.doubted("GET /wines/pinot") is None

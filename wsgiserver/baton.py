@@ -63,8 +63,8 @@ class Task(Protocol):
     watched: bool
 
     @property
-    def route(self) -> Hashable:
-        """Which kind of work this is, for the predictor; any thread may ask, until the task has run."""
+    def route(self) -> str:
+        """Which kind of work this is, for the `Predictor`; any thread may ask, until the task has run."""
 
     def run(self) -> None:
         """Do it, on whichever thread. It must not raise."""
@@ -158,7 +158,7 @@ class Baton:
         # The leader's.
         self._calls = 0  # inline calls begun
         self._task: Task | None = None  # the last of them
-        self._tried: Hashable | None = None  # the route in doubt that is called inline for a trial
+        self._tried: str | None = None  # the route in doubt that is called inline for a trial
         # Under the lock.
         self._lock = Lock()
         self._leader: _Worker | None = None
@@ -169,7 +169,7 @@ class Baton:
         self._slot = Event()
         self._idle: list[_Worker] = []  # who worked last is woken first
         self._predictor = Predictor()
-        self._doubts = self._predictor.doubts  # anyone may look whether a route is in there
+        self._doubted, self._doubts = self._predictor.doubted, self._predictor.doubts  # for anyone
         self._crew: list[Thread] = []
         self._numbers = count(1)
         self._over = False
@@ -237,7 +237,7 @@ class Baton:
         wait come first; where there is no task, they alone.
         """
         # The quick path, 0.2 µs: no lock but the baton, and no route is asked for while none is in doubt.
-        if self.busy >= self.threads or self._waiting or (self._doubts and task and task.route in self._doubts):
+        if self.busy >= self.threads or self._waiting or (self._doubts and task and self._doubted(task.route)):
             task = self._give(task)
         if task is None:
             return True
@@ -265,7 +265,7 @@ class Baton:
             employed = False
             while self._waiting and self.busy < self.threads:
                 route = self._waiting[0].route
-                doubted = route in self._doubts
+                doubted = self._doubted(route)
                 worker = self._spare() if doubted and not self._predictor.counts_to_trial(route) else None
                 first = self._waiting.popleft()
                 if worker is None:
@@ -406,14 +406,14 @@ class Baton:
         # In a crowd it may have waited for the GIL instead.
         slept = took - (time.thread_time() - computed) if self._crowd is NONE else 0.0
         blocked = took >= self.tick or slept >= SLEPT
-        if route in self._doubts:  # else it was acquitted meanwhile
+        if self._doubted(route):  # else it was acquitted meanwhile
             with _once_free(self._lock):
                 self._predictor.learn(route, self._calls, blocked=blocked)
 
     def _next(self, me: _Worker) -> Task | _Order:
         """Come back with the slot of the last job: keep it for a queued task, or give it back and be idle."""
         with _once_free(self._lock):
-            if self._waiting and not self._wanted and (self._over or self._waiting[0].route in self._doubts):
+            if self._waiting and not self._wanted and (self._over or self._doubted(self._waiting[0].route)):
                 me.jobs += 1
                 return self._waiting.popleft()
             self.busy -= 1

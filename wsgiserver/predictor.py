@@ -6,9 +6,12 @@ another had blocked no more than thirty inline calls before, of whatever route, 
 A route that blocks each time stays on workers, one that does so every tenth time is there for the most part, one that
 does so once in a hundred, inline: there, to give 4 to workers instead of 1 would cost a seventh of the requests a
 second.
+
+A route never seen before may be one of many: an article by its name, say. So when two routes that had not blocked
+before do so shortly after one another, and differ only behind their last slash, the others of their *family* are in
+doubt as well, but those that are in doubt themselves.
 """
 
-from collections.abc import Hashable
 from typing import TypeVar
 
 # Seconds of sleep from which on a call on a worker blocks, though it takes less than a tick: four times what a worker
@@ -27,49 +30,77 @@ MOST_ROUTES = 512
 _Noted = TypeVar("_Noted")
 
 
-def _put(table: dict[Hashable, _Noted], route: Hashable, value: _Noted) -> None:
-    """Note something of a route, and forget what was noted first of all where there are too many."""
+def _put(table: dict[str, _Noted], route: str, value: _Noted) -> None:
+    """Note something of a route, and where there are too many forget the one of which nothing was noted for longest."""
+    table.pop(route, None)
     table[route] = value
     if len(table) > MOST_ROUTES:
         del table[next(iter(table))]
 
 
+def _family(route: str) -> str:
+    return f"{route[: route.rfind('/') + 1]}*" if "/" in route else ""
+
+
 class Predictor:
-    """What is known of the routes that blocked lately. One thread at a time may use it, but for ``in doubts``."""
+    """What is known of the routes that blocked lately. One thread at a time may use it, but for what says otherwise.
+
+    A route is the name of a kind of work, perhaps with slashes. What is said of it holds for its family instead, where
+    that alone is in doubt.
+    """
 
     def __init__(self) -> None:
-        self.doubts: dict[Hashable, int] = {}  # routes that go to workers, and for how many quick calls more
-        self._trials: dict[Hashable, tuple[int, int]] = {}  # after how many calls each is tried, and of how many
-        self._blocked: dict[Hashable, int] = {}  # routes, and how many inline calls had begun when they last blocked
+        # Routes and families that go to workers, and for how many quick calls more; any thread may look whether any do.
+        self.doubts: dict[str, int] = {}
+        self._trials: dict[str, tuple[int, int]] = {}  # after how many calls each is tried, and of how many
+        self._blocked: dict[str, int] = {}  # when they last blocked: how many inline calls had begun, of any route
 
-    def learn(self, route: Hashable, calls: int, *, blocked: bool) -> None:
+    def doubted(self, route: str) -> str | None:
+        """Give what is in doubt, the route or its family, if one of them is; on any thread."""
+        if route in self.doubts:
+            return route
+        family = _family(route)
+        return family if family in self.doubts else None
+
+    def learn(self, route: str, calls: int, *, blocked: bool) -> None:
         """Note that a call of this route has blocked, or has not; so many ``calls`` have begun inline, of any route."""
-        doubt = self.doubts.get(route, 0)
-        if blocked:
-            often = calls - self._blocked.pop(route, -OFTEN - 1) <= OFTEN
-            doubt = min(8 * doubt + (10 if often else 1), MOST_DOUBT)
-            _put(self._blocked, route, calls)
-        else:
-            doubt -= 1
-        if doubt > 0:
-            _put(self.doubts, route, doubt)
-        else:
-            self.acquit(route)
+        if not blocked:
+            doubted = self.doubted(route)
+            if doubted is not None:
+                self._doubt(doubted, self.doubts[doubted] - 1)
+            return
+        family = _family(route)
+        if family and route not in self._blocked:
+            self._blame(family, calls, 0)
+        self._blame(route, calls, 1)
 
-    def counts_to_trial(self, route: Hashable) -> bool:
+    def _blame(self, kind: str, calls: int, least: int) -> None:
+        often = calls - self._blocked.pop(kind, -OFTEN - 1) <= OFTEN
+        _put(self._blocked, kind, calls)
+        self._doubt(kind, min(8 * self.doubts.get(kind, 0) + (10 if often else least), MOST_DOUBT))
+
+    def _doubt(self, kind: str, doubt: int) -> None:
+        if doubt > 0:
+            _put(self.doubts, kind, doubt)
+        else:
+            self.doubts.pop(kind, None)
+            self._trials.pop(kind, None)
+
+    def counts_to_trial(self, route: str) -> bool:
         """Count a call of this route, if it is in doubt; tell whether it is the one to be tried inline."""
-        if route not in self.doubts:
+        doubted = self.doubted(route)
+        if doubted is None:
             return False
-        left, of = self._trials.get(route, (TRIAL, TRIAL))
-        _put(self._trials, route, (left - 1 if left else of, of))
+        left, of = self._trials.get(doubted, (TRIAL, TRIAL))
+        _put(self._trials, doubted, (left - 1 if left else of, of))
         return left == 0
 
-    def try_again_later(self, route: Hashable) -> None:
+    def try_again_later(self, route: str) -> None:
         """Note that a call of this route is tried inline; if that does not acquit it, the next is to be later."""
-        of = min(2 * self._trials.get(route, (TRIAL, TRIAL))[1], MOST_TRIAL)
-        _put(self._trials, route, (of - 1, of))
+        doubted = self.doubted(route) or route
+        of = min(2 * self._trials.get(doubted, (TRIAL, TRIAL))[1], MOST_TRIAL)
+        _put(self._trials, doubted, (of - 1, of))
 
-    def acquit(self, route: Hashable) -> None:
+    def acquit(self, route: str) -> None:
         """Have the route called inline again."""
-        self.doubts.pop(route, None)
-        self._trials.pop(route, None)
+        self._doubt(self.doubted(route) or route, 0)
