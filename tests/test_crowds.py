@@ -7,22 +7,22 @@ import pytest
 from wsgiserver.crowds import HEAVY, LASTS, LIGHT, NONE, SPAN, Crowd, Crowds
 
 
-def looks(shares: Iterable[list[float]], apart: float = SPAN, waits: float = 0.5) -> list[Crowd]:
+def looks(shares: Iterable[list[float]], apart: float = SPAN, waits: float = 0.5, process: float = 1.0) -> list[Crowd]:
     """Look again and again, where jobs have these shares of the time in between; tell what is seen each time.
 
-    For such a share of the time the watch waits itself.
+    For such a share of the time the watch waits itself, and the whole process computes.
     """
     crowds = Crowds()
     seen = []
     computed = dict.fromkeys(range(100), 0.0)
     now = 0.0
-    crowds.look(now, dict(computed))
+    crowds.look(now, dict(computed), 0.0)
     for share in shares:
         now += apart
         for job, part in enumerate(share):
             computed[job] += part * apart
         crowds.waits(waits * apart)
-        crowds.look(now, dict(computed))
+        crowds.look(now, dict(computed), process * now)
         seen.append(crowds.crowd(now))
     return seen
 
@@ -34,6 +34,12 @@ def looks(shares: Iterable[list[float]], apart: float = SPAN, waits: float = 0.5
 )
 def test_jobs_that_compute_on_and_on_are_a_heavy_crowd(shares: list[float]) -> None:
     assert looks([shares]) == [HEAVY]
+
+
+def test_where_others_use_the_same_processor_what_the_process_has_had_counts() -> None:
+    """Beside one of them a thread that computes on and on has half of the time, in which the leader still waits."""
+    assert looks([[0.45]] * 10, apart=2 * SPAN, process=0.5) == [HEAVY] * 10
+    assert looks([[0.45]] * 10, apart=2 * SPAN) == [LIGHT] * 10
 
 
 @pytest.mark.parametrize(
@@ -86,23 +92,23 @@ def test_a_crowd_is_over_a_second_after_the_last_sign_of_it(shares: list[float])
 def test_what_was_not_there_at_the_last_look_is_left_for_the_next() -> None:
     """A leader that is busy keeps nobody waiting; and of what it had before it was a worker nothing is known."""
     crowds = Crowds()
-    crowds.look(1.0, {"a": 1.0})
+    crowds.look(1.0, {"a": 1.0}, 1.0)
     crowds.waits(SPAN)
-    crowds.look(1.0 + SPAN, {"b": 100.0})
+    crowds.look(1.0 + SPAN, {"b": 100.0}, 1.0 + SPAN)
     assert crowds.crowd(1.0 + SPAN) is NONE
     crowds.waits(SPAN)
-    crowds.look(1.0 + 2 * SPAN, {"b": 100.0 + SPAN})
+    crowds.look(1.0 + 2 * SPAN, {"b": 100.0 + SPAN}, 1.0 + 2 * SPAN)
     assert crowds.crowd(1.0 + 2 * SPAN) is HEAVY
 
 
 def test_a_look_is_due_after_its_span() -> None:
     crowds = Crowds()
-    crowds.look(1.0, {})
+    crowds.look(1.0, {}, 1.0)
     assert [crowds.is_due(1.0 + after) for after in (0.0, SPAN / 2, 1.01 * SPAN)] == [False, False, True]
 
 
 def test_nobody_is_a_crowd_where_the_system_tells_no_times() -> None:
     crowds = Crowds()
     for n in range(10):
-        crowds.look(float(n), {})
+        crowds.look(float(n), {}, float(n))
         assert crowds.crowd(float(n)) is NONE

@@ -26,9 +26,10 @@ The guarantees (tests/models/baton.pml is a model of this, in which every order 
     - At rest nothing ticks: all threads wait for a lock, but the leader, who waits where its turn does.
 What must be atomic
     Acquiring and releasing a lock, by nature. Reading and storing an attribute that others use without ``_lock``
-    (``busy``, ``_calls``, ``_task``, ``_baton``, ``_asleep``, ``_crowd``, ``_watches``, ``_over``): one reference,
-    whole on every build of Python, also the free-threaded ones, as is ``in`` on a dict. Only the leader counts
-    ``_calls`` up. The tick in the last point above outlasts any store buffer, so it needs no fence.
+    (``busy``, ``_calls``, ``_task``, ``_tried``, ``_leader``, ``_baton``, ``_crew``, ``_asleep``, ``_crowd``,
+    ``_watches``, ``_over``, a worker's ``jobs``): one reference, whole on every build of Python, also the free-threaded
+    ones, as is ``in`` on a dict, and asking a deque whether it is empty. Only the leader counts ``_calls`` up, and a
+    worker's jobs who gives it one. The tick in the last point above outlasts any store buffer, so it needs no fence.
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
@@ -454,7 +455,7 @@ class Baton:
         late = now - began - seconds
         self._crowds.waits(late)
         if self._crowds.is_due(now):
-            self._crowds.look(now, self._computed_beside())
+            self._crowds.look(now, self._computed_beside(), time.process_time())
         self._set_crowd(self._crowds.crowd(now))
         return late < LATE
 

@@ -27,7 +27,7 @@ NONE, LIGHT, HEAVY = Crowd
 WAITED = 0.125
 # A crowd begins where all together have had more than this share of the time;
 SHARED = 0.25
-# a heavy one, where they have had more than this share,
+# a heavy one, where they have had more than this share of what the process has had, which may share its processor,
 MOST = 0.75
 # and some, of whom each has once had so many seconds between two looks in one and the same job, more than this one. It
 # goes on while these have more than that: what helps leaves a single computer a third of the time.
@@ -43,7 +43,7 @@ class Crowds:
     """What the watch knows of the threads beside the leader; for one thread."""
 
     def __init__(self) -> None:
-        self._looked = self._waited = 0.0
+        self._looked = self._waited = self._process = 0.0
         self._computed: Mapping[Hashable, float] = {}
         self._heavy: set[Hashable] = set()
         # Until when there is a crowd at least, and a heavy one.
@@ -57,22 +57,23 @@ class Crowds:
         """Note that the watch has waited so long, beyond a pause, until it had the GIL."""
         self._waited += seconds
 
-    def look(self, now: float, computed: Mapping[Hashable, float]) -> None:
+    def look(self, now: float, computed: Mapping[Hashable, float], process: float) -> None:
         """Compare the seconds that each job beside the leader has computed in all with those of the last look.
 
-        What was not there at the last look is left for the next.
+        The whole ``process`` has computed so many. What was not there at the last look is left for the next.
         """
         span = now - self._looked
+        had_all = min(span, process - self._process)
         had = {job: seconds - self._computed[job] for job, seconds in computed.items() if job in self._computed}
         self._heavy = {job for job in had if had[job] >= STRETCH or job in self._heavy}
         if self._waited > WAITED * span:
             beside = sum(had.values())
             if beside > SHARED * span:
                 self._any_ends = now + LASTS
-            goes_on = beside > MOST * span or now < self._heavy_ends
-            if goes_on and sum(had[job] for job in self._heavy) > STILL * span:
+            goes_on = beside > MOST * had_all or now < self._heavy_ends
+            if goes_on and sum(had[job] for job in self._heavy) > STILL * had_all:
                 self._heavy_ends = now + LASTS
-        self._looked, self._waited, self._computed = now, 0.0, computed
+        self._looked, self._waited, self._computed, self._process = now, 0.0, computed, process
 
     def crowd(self, now: float) -> Crowd:
         """Tell which crowd there is."""
