@@ -167,6 +167,14 @@ def test_a_server_that_could_not_start_can_be_started_when_there_is_room(connect
         assert [connect(listener.address).get().status for listener in other.listeners] == [200, 200]
 
 
+@pytest.mark.parametrize("name", ["address", "url"])
+def test_before_the_start_there_is_no_address_to_tell(name: str) -> None:
+    server = Server(hello, bind="127.0.0.1:0")
+    with pytest.raises(RuntimeError, match="this server has not started: it listens nowhere yet"):
+        getattr(server, name)
+    assert server.urls == []
+
+
 def test_an_address_that_cannot_be_read_is_an_error_of_its_own() -> None:
     with pytest.raises(AddressError):
         Server(hello, bind="nonsense").start()

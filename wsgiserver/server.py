@@ -100,13 +100,19 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int] | str:
-        """Host and port of the first listener, or the path of its Unix socket."""
-        return self.listeners[0].address
+        """Host and port of the first listener, or the path of its Unix socket; RuntimeError before the start."""
+        return self._first_listener.address
 
     @property
     def url(self) -> str:
-        """Where the first listener is reached from this machine."""
-        return self.listeners[0].url
+        """Where the first listener is reached from this machine; RuntimeError before the start."""
+        return self._first_listener.url
+
+    @property
+    def _first_listener(self) -> Listener:
+        if not self.listeners:
+            raise RuntimeError("this server has not started: it listens nowhere yet")
+        return self.listeners[0]
 
     @property
     def urls(self) -> list[str]:
