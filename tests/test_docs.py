@@ -460,7 +460,12 @@ def test_the_configuration_of_nginx_in_the_page_works():
             for size in (0, 3_000_000, 5):
                 client.request("POST", "/", b"x" * size, headers={"Host": "shop.example"})
                 assert client.getresponse().read() == b"%d bytes came" % size
+            client.close()
+            # A health check of HTTP/1.0 names no host.
+            client.connect()
+            client.sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.sock.makefile("rb").read().endswith(b"0 bytes came")
         finally:
             client.close()
-    assert asked == [("", "shop.example", "http")] * 3
+    assert asked == [("", "shop.example", "http")] * 4
     assert peers == {"unix:"}
