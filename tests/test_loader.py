@@ -369,7 +369,7 @@ def test_a_module_that_is_loaded_already_from_this_folder_hides_nothing(project)
     assert load("hello") is load("hello:app")
 
 
-@pytest.mark.parametrize("name", [":", ":app", "hello:", "hello:1", "hello:a-b", "hello:f(1)", "hello:a..b", "a:b:c"])
+@pytest.mark.parametrize("name", [":", ":app", "hello:", "hello:1", "hello:a-b", "hello:a..b", "a:b:c"])
 def test_a_name_that_is_none_is_answered_with_examples(project, name):
     project(hello=APP)
     assert refusal(name) == f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py"
@@ -567,6 +567,34 @@ def test_a_factory_that_needs_arguments(project):
     assert refusal("hello:need()") == ("hello:need() needs arguments (one); serve a function that calls it with them")
     assert refusal("hello:app()") == "hello:app() needs arguments (environ, start_response); leave out the ()"
     assert refusal("hello:ONE()") == "hello:ONE cannot be called (its type is int); leave out the ()"
+
+
+@pytest.mark.parametrize("name", ["hello", "hello:create_app", "hello:create_app()"])
+def test_of_a_usual_factory_nobody_is_told_to_leave_out_the_call(project, name):
+    """It is called all the same; and mostly, nobody has typed one."""
+    project(hello="def create_app(cfg, debug): ...")
+    line = "hello:create_app() needs arguments (cfg, debug); serve a function that calls it with them"
+    assert refusal(name) == line
+    project(other="create_app = 1")
+    assert refusal("other:create_app") == "other:create_app cannot be called (its type is int)"
+
+
+@pytest.mark.parametrize("call", ["create_app('x')", "create_app(config=1)", "web.create_app(1, (2, 3))"])
+def test_a_factory_is_called_without_arguments(project, call):
+    """Unlike gunicorn does."""
+    name = f"hello:{call}"
+    expected = f"{name!r} cannot be served: a factory is called without arguments; serve a module with app = {call}"
+    assert refusal(name) == expected
+
+
+def test_for_a_file_of_pastedeploy_there_is_a_way(project):
+    folder = project()
+    assert refusal("production.ini").startswith("there is no file production.ini (")
+    (folder / "production.ini").write_text("[app:main]\nuse = egg:shop\n")
+    assert refusal("production.ini") == (
+        "production.ini is no Python; for a PasteDeploy file, serve a module with "
+        f'application = paste.deploy.loadapp("config:{folder / "production.ini"}")'
+    )
 
 
 @pytest.mark.parametrize(("source", "kind"), [("...", "NoneType"), ("return 'app'", "str")])

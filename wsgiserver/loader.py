@@ -71,7 +71,7 @@ def resolve(name: str) -> Loaded:
         return Loaded(welcome, "the Hello World page")
     match = _NAME.fullmatch(name)
     if match is None:
-        raise LoadError(f"{name!r} names no application; write hello:app, hello:create_app() or path/hello.py")
+        raise LoadError(f"{name!r} {_misnamed(name)}")
     place, path = match["place"], match["path"]
     try:
         _make_importable(os.getcwd())
@@ -85,11 +85,21 @@ def resolve(name: str) -> Loaded:
         _refuse_namesake(place, os.curdir, name[len(place) :])
         module = _import_module(place, place)
     name, value = (f"{place}:{path}", _attribute(module, place, path)) if path else _discover(module, place)
-    if match["call"] or re.split("[:.]", name)[-1] in FACTORIES:
-        name, value = f"{name}()", _make(value, name)
+    is_usual = re.split("[:.]", name)[-1] in FACTORIES
+    if match["call"] or is_usual:
+        value = _make(value, name, hint="" if is_usual else "; leave out the ()")
+        name = f"{name}()"
     if objection := _objection(value, name):
         raise LoadError(f"{name} {objection}")
     return Loaded(value, name)
+
+
+def _misnamed(name: str) -> str:
+    """Say what is wrong with a name that cannot be read, and what to do."""
+    with_arguments = re.fullmatch(r"[^:]+:([\w.]+\(.+\))", name)
+    if with_arguments is None:
+        return "names no application; write hello:app, hello:create_app() or path/hello.py"
+    return f"cannot be served: a factory is called without arguments; serve a module with app = {with_arguments[1]}"
 
 
 def refuse_green_threads() -> None:
@@ -112,7 +122,7 @@ def refuse_green_threads() -> None:
 
 def _is_path(place: str) -> bool:
     """Tell whether a place is a file or a folder: it is written like one, or only a path has that name."""
-    if place.endswith(".py") or place.startswith(".") or "/" in place or os.sep in place:
+    if place.endswith((".py", ".ini")) or place.startswith(".") or "/" in place or os.sep in place:
         return True
     if not os.path.exists(place):
         return False
@@ -126,6 +136,9 @@ def _file_at(place: str) -> Path:
 
     path = Path(place)
     if path.is_file():
+        if path.suffix == ".ini":
+            load = f'paste.deploy.loadapp("config:{path.absolute()}")'
+            raise LoadError(f"{path} is no Python; for a PasteDeploy file, serve a module with application = {load}")
         return path
     if not path.is_dir():
         near = _did_you_mean(
@@ -378,13 +391,15 @@ def _is_plain(value: Any) -> bool:
     return code.co_argcount == 2 and not code.co_kwonlyargcount and not code.co_flags & coroutine
 
 
-def _make(factory: Any, name: str) -> Any:
+def _make(factory: Any, name: str, hint: str) -> Any:
+    """Call a factory; ``hint`` says what to do where it is an application itself, or nothing that can be called."""
     if not callable(factory):
-        raise LoadError(f"{name} cannot be called (its type is {type(factory).__name__}); leave out the ()")
+        raise LoadError(f"{name} cannot be called (its type is {type(factory).__name__}){hint}")
     if not _accepts(factory, 0):
-        hint = "leave out the ()" if _accepts(factory, 2) else "serve a function that calls it with them"
+        if not hint or not _accepts(factory, 2):
+            hint = "; serve a function that calls it with them"
         wanted = ", ".join(_signature(factory).parameters)
-        raise LoadError(f"{name}() needs arguments ({wanted}); {hint}")
+        raise LoadError(f"{name}() needs arguments ({wanted}){hint}")
     try:
         return factory()
     except (Exception, SystemExit) as error:
