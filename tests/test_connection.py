@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory import (
+from clients import (
     GET,
     GET_1_0,
     GET_1_0_KEPT,
     HEAD,
     Client,
-    MemoryStream,
+    SlowStream,
     answering,
     chunks,
     descriptors_of,
@@ -91,7 +91,7 @@ class Outlasting:
             yield b"!"
 
     def linger(self) -> None:
-        self.client._work()
+        self.client.line.work()
         self.told.append("goes on")
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ def test_a_request_is_not_begun_before_the_application_is_done_with_the_one_befo
 
         def ask_again() -> None:
             if application.told == ["begins"]:
-                client._work()
+                client.line.work()
                 assert client.stream.sent.endswith(b"hello")
                 client.stream.inbox += GET
             linger()
@@ -1035,7 +1035,7 @@ def test_a_response_is_whole_however_little_the_socket_takes(
     piece: int, mark: int, shape: str, data: bytes, sendmsg: bool
 ) -> None:
     expected = Client(answering(BODIES[shape])).send(data)
-    client = Client(answering(BODIES[shape]), buffer_response=mark, stream=MemoryStream(sendmsg=sendmsg))
+    client = Client(answering(BODIES[shape]), buffer_response=mark, stream=SlowStream(sendmsg=sendmsg))
     client.stream.piece = piece
     assert client.send(data) == expected
     assert dechunked(expected) == (b"" if data == HEAD else LONG)
@@ -1053,7 +1053,7 @@ def test_a_response_is_whole_however_slowly_the_client_reads(size: int, shape: s
         client.stream.room = (client.stream.room or 0) + size
 
     expected = Client(answering(BODIES[shape])).send(GET)
-    client = Client(answering(BODIES[shape]), buffer_response=500, stream=MemoryStream(sendmsg=sendmsg))
+    client = Client(answering(BODIES[shape]), buffer_response=500, stream=SlowStream(sendmsg=sendmsg))
     client.stream.room = 0
     client.stream.on_wait = take
     sent = client.send(GET)
@@ -1092,12 +1092,12 @@ def test_a_large_file_leaves_in_shares_so_that_others_are_served_meanwhile(tmp_p
     assert client.connection.flush(client.now) is False
     assert client.state is State.WRITING
     assert len(client.stream.sent) < 5 * 1024 * 1024
-    client._work()
+    client.line.work()
     assert client.stream.sent.endswith(b"\0" * 10 * 1024 * 1024)
     assert client.state is State.IDLE
 
 
-class Watching(MemoryStream):
+class Watching(SlowStream):
     """A stream that notes which objects the data lies in that it is given."""
 
     def __init__(self, **options: bool) -> None:
@@ -1109,7 +1109,7 @@ class Watching(MemoryStream):
         return super()._sendmsg(buffers)
 
 
-def ready(application: Any, ask: bytes = GET, stream: MemoryStream | None = None) -> tuple[Client, MemoryStream]:
+def ready(application: Any, ask: bytes = GET, stream: SlowStream | None = None) -> tuple[Client, SlowStream]:
     """Give a client whose exchange waits to be run."""
     client = Client(application, stream=stream)
     assert client.connection.receive(ask)
@@ -1166,11 +1166,11 @@ def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -
     """The watch comes between the look whether it watches and the send."""
     held = []
 
-    class Overtaken(MemoryStream):
-        def send(self, data: Any, flags: int = 0) -> int:
+    class Overtaken(SlowStream):
+        def _send(self, data: Any, flags: int = 0) -> int:
             if flags:
                 client.connection.overdue()
-            return super().send(data, flags)
+            return super()._send(data, flags)
 
     def application(environ: Environ, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
@@ -1252,7 +1252,7 @@ def test_a_large_body_is_never_copied(room: int | None) -> None:
 @pytest.mark.parametrize("sendmsg", [True, False], ids=["sendmsg", "send"])
 def test_a_large_body_for_a_client_that_takes_nothing_yet_is_whole(sendmsg: bool) -> None:
     body = b"x" * 100_000
-    client = Client(answering([body]), stream=MemoryStream(sendmsg=sendmsg))
+    client = Client(answering([body]), stream=SlowStream(sendmsg=sendmsg))
     client.stream.room = 0
     assert client.send(GET) == b""
     assert client.read(10) == answer(body)[:10]
@@ -1378,7 +1378,7 @@ def test_a_client_that_is_gone_gets_nothing_and_costs_nothing(shape: str, mark: 
         start_response("200 OK", [])
         return BODIES[shape]()
 
-    client = Client(application, buffer_response=mark, stream=MemoryStream(sendmsg=sendmsg))
+    client = Client(application, buffer_response=mark, stream=SlowStream(sendmsg=sendmsg))
     assert client.send(GET) == b""
     assert client.state is State.CLOSED
     assert client.log == ""
@@ -1558,7 +1558,7 @@ def test_a_file_that_the_connection_has_taken_is_closed_once(monkeypatch: pytest
         monkeypatch.setattr("os.close", lambda descriptor: (closed.append(descriptor), close(descriptor)))
         raise RecursionError
 
-    client = Client(application, stream=MemoryStream(sendfile=True))
+    client = Client(application, stream=SlowStream(sendfile=True))
     client.send(GET)
     client.vanish()
     client.connection.close()

@@ -12,11 +12,11 @@ import pytest
 from feeding import DEFAULTS, Limits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from talking import Wire
 
 from wsgiserver.environ import base_environ, make_environ
 from wsgiserver.forms import make_form
 from wsgiserver.http11 import LONG_HEAD, MISFITS, Reader, RecentHeads
+from wsgiserver.memory import MemoryStream
 from wsgiserver.messages import BadRequest, Request
 from wsgiserver.settings import Settings
 from wsgiserver.site import Site
@@ -51,7 +51,7 @@ def outcome(reader: Reader, data: bytes) -> Any:
     while not reader.complete and reader.read_body():
         pass
     site = Site(lambda environ, start_response: [], Settings(), sys.stderr)
-    environ = make_environ(base_environ(site, "example.org", "80"), request, Wire(), io.BytesIO())
+    environ = make_environ(base_environ(site, "example.org", "80"), request, MemoryStream(), io.BytesIO())
     comparable = {key: value for key, value in environ.items() if not key.startswith("wsgi")}
     fields = request.fields
     options = [getattr(fields, name) for name in ("content_length", "chunked", "has_body", "close", "keep_alive")]

@@ -17,14 +17,14 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
-from memory import (
+from clients import (
     GET,
     GET_1_0,
     GET_1_0_KEPT,
     HEAD,
     STAMPS,
     Client,
-    MemoryStream,
+    SlowStream,
     answering,
     ask,
     chunks,
@@ -1287,7 +1287,7 @@ def test_a_file_leaves_from_its_position_to_its_end(path: Path, offset: int, ker
     """Optional Platform-Specific File Handling: from the current position, until the end is reached."""
     file = path.open("rb")
     file.seek(offset)
-    client = Client(Opened(file, PLAIN), stream=MemoryStream(sendfile=kernel))
+    client = Client(Opened(file, PLAIN), stream=SlowStream(sendfile=kernel))
     sent = client.send(GET)
     rest = DATA[offset:]
     if kernel:
@@ -1316,7 +1316,7 @@ def test_a_file_ends_with_its_content_length(path: Path, length: int, kernel: bo
     """Optional Platform-Specific File Handling: until Content-Length bytes have been written."""
     file = path.open("rb")
     file.seek(100)
-    client = Client(Opened(file, ("Content-Length", str(length - 100))), stream=MemoryStream(sendfile=kernel))
+    client = Client(Opened(file, ("Content-Length", str(length - 100))), stream=SlowStream(sendfile=kernel))
     sent = client.send(GET)
     assert sent == response("200 OK", f"Content-Length: {length - 100}", body=DATA[100:length])
     assert file.closed
@@ -1332,7 +1332,7 @@ def test_a_part_of_a_file_is_no_error(path: Path) -> None:
 
 @pytest.mark.parametrize("kernel", [True, False], ids=["sendfile", "read"])
 def test_a_file_shorter_than_its_content_length_closes_the_connection_and_is_logged(path: Path, kernel: bool) -> None:
-    client = Client(Opened(path.open("rb"), ("Content-Length", "20000")), stream=MemoryStream(sendfile=kernel))
+    client = Client(Opened(path.open("rb"), ("Content-Length", "20000")), stream=SlowStream(sendfile=kernel))
     assert client.send(GET + GET) == response("200 OK", "Content-Length: 20000", body=DATA)
     assert "20000" in client.log
     assert client.end in ("shut", "closed")
@@ -1453,7 +1453,7 @@ def test_what_was_written_before_a_file_counts_for_its_content_length(path: Path
         start_response("200 OK", [("Content-Length", "10")])(b"abc")
         return environ["wsgi.file_wrapper"](path.open("rb"), 5)
 
-    client = Client(application, stream=MemoryStream(sendfile=kernel))
+    client = Client(application, stream=SlowStream(sendfile=kernel))
     assert client.send(GET).partition(b"\r\n\r\n")[2] == b"abc" + DATA[:7]
     assert client.log == ""
     assert usable(client)

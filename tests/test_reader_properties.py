@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clients import GET, answering
 from feeding import Limits, Outcome, Seen, bytewise, cut, feed, one, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from talking import GET, answering, talk
+from talking import talk
 
 from wsgiserver.http11 import Reader
 from wsgiserver.messages import BadRequest
@@ -247,7 +248,7 @@ def test_what_the_writer_writes_is_read_back_as_the_same(
     headers: list[tuple[str, str]], chunks: list[bytes], streamed: bool
 ) -> None:
     """By http.client, and by the project's own reader, for which the response is dressed as a request."""
-    talked = talk(GET, answering("200 OK", headers, iter(chunks) if streamed else chunks))
+    talked = talk(GET, answering(iter(chunks) if streamed else chunks, *headers))
     response = talked.response()
     assert response.headers[: len(headers)] == headers
     assert response.body == b"".join(chunks)

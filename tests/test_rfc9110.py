@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from clients import GET, GET_1_0, answering
 from feeding import Limits, bytewise, one, refusal
-from talking import GET, GET_1_0, Talk, answering, chunked, head, hello, phrase, post, talk
+from talking import Talk, chunked, head, hello, phrase, post, talk
 
 from wsgiserver.welcome import application as welcome
 
@@ -37,7 +38,7 @@ from wsgiserver.welcome import application as welcome
 )
 def test_2_2_what_does_not_match_the_grammar_is_not_generated(header: tuple[str, str]) -> None:
     """Section 2.2: "A sender MUST NOT generate protocol elements that do not match the grammar"."""
-    talked = talk(GET, answering("200 OK", [header], [b"hello"]))
+    talked = talk(GET, answering([b"hello"], header))
     response = talked.response()
     assert response.status == 500
     assert [name for name, _ in response.headers if name.startswith(("X", "Bad", "Caf"))] == []
@@ -97,7 +98,7 @@ def test_5_3_the_request_is_not_applied_before_its_header_section_is_whole() -> 
 
 def test_5_3_the_order_and_repetition_of_response_headers_are_kept() -> None:
     headers = [("Set-Cookie", "a=1"), ("X-Two", "2"), ("set-cookie", "b=2")]
-    response = talk(GET, answering("200 OK", headers, [b"hello"])).response()
+    response = talk(GET, answering([b"hello"], *headers)).response()
     assert response.headers[:3] == headers
 
 
@@ -198,7 +199,7 @@ def test_6_5_1_a_trailer_is_not_merged_into_the_header_section(trailer: str) -> 
 )
 def test_6_6_1_a_date_is_generated(status: str) -> None:
     """Section 6.6.1: an origin server with a clock "MUST generate a Date header field" with 2xx, 3xx and 4xx."""
-    assert talk(GET, answering(status, [], [b""])).response().get("Date")
+    assert talk(GET, answering([b""], status=status)).response().get("Date")
 
 
 @pytest.mark.parametrize("data", [b"GET /\r\n\r\n", b"GET / HTTP/2.0\r\n\r\n", b"\r\n\r\n\r\n"])
@@ -208,7 +209,7 @@ def test_6_6_1_a_date_is_generated_when_a_request_is_refused(data: bytes) -> Non
 
 def test_6_6_1_a_date_of_the_application_is_not_doubled() -> None:
     date = "Tue, 15 Nov 1994 08:12:31 GMT"
-    assert talk(GET, answering("200 OK", [("date", date)], [b""])).response().all("Date") == [date]
+    assert talk(GET, answering([b""], ("date", date))).response().all("Date") == [date]
 
 
 # -- Section 7: routing --------------------------------------------------------------------------------------------
@@ -228,13 +229,13 @@ def test_7_1_the_authority_form_is_for_connect_only(method: str) -> None:
 @pytest.mark.parametrize("name", ["Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "TE", "Trailer", "Upgrade"])
 def test_7_6_1_hop_by_hop_headers_of_the_application_are_left_out(name: str) -> None:
     """Section 7.6.1: what concerns the connection is the server's to say, and would have to be listed in Connection."""
-    response = talk(GET, answering("200 OK", [(name, "x"), ("X-Kept", "1")], [b"hello"])).response()
+    response = talk(GET, answering([b"hello"], (name, "x"), ("X-Kept", "1"))).response()
     assert (response.get(name), response.get("X-Kept")) == (None, "1")
 
 
 @pytest.mark.parametrize("value", ["keep-alive", "X-Kept", "upgrade"])
 def test_7_6_1_only_close_is_taken_from_the_applications_connection_header(value: str) -> None:
-    response = talk(GET, answering("200 OK", [("Connection", value)], [b"hello"])).response()
+    response = talk(GET, answering([b"hello"], ("Connection", value))).response()
     assert response.get("Connection") is None
 
 
@@ -249,7 +250,7 @@ def test_7_8_upgrade_is_ignored(version: str) -> None:
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "100 Continue", "103 Early Hints", "199 X"])
 def test_7_8_an_interim_status_of_the_application_is_no_final_response(status: str) -> None:
     """Sections 7.8 and 15.2: no protocol is switched to, and a final status follows; an application can give no 1xx."""
-    assert talk(GET, answering(status, [], [b""])).response().status == 500
+    assert talk(GET, answering([b""], status=status)).response().status == 500
 
 
 # -- Section 8: representations ------------------------------------------------------------------------------------
@@ -269,27 +270,27 @@ def test_8_6_the_length_is_sent_where_it_is_known() -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_8_6_no_content_length_with_204(method: str) -> None:
     """Section 8.6: "A server MUST NOT send a Content-Length header field in any response with … 204"."""
-    app = answering("204 No Content", [("Content-Length", "5")], [b"hello"])
+    app = answering([b"hello"], ("Content-Length", "5"), status="204 No Content")
     assert talk(head(start=f"{method} / HTTP/1.1"), app).response(method).get("Content-Length") is None
 
 
 def test_8_6_the_length_for_head_is_that_for_get() -> None:
     """Section 8.6: "MUST NOT send Content-Length in such a response unless" it is what GET would have had."""
     asked = head(start="HEAD / HTTP/1.1")
-    for app in (hello, answering("200 OK", [("Content-Length", "5")], [b"hello"])):
+    for app in (hello, answering([b"hello"], ("Content-Length", "5"))):
         assert talk(asked, app).response("HEAD").get("Content-Length") == talk(GET, app).response().get(
             "Content-Length"
         )
-    assert talk(asked, answering("200 OK", [], [])).response("HEAD").get("Content-Length") is None
-    told = answering("200 OK", [("Content-Length", "5")], [])
+    assert talk(asked, answering([])).response("HEAD").get("Content-Length") is None
+    told = answering([], ("Content-Length", "5"))
     assert talk(asked, told).response("HEAD").get("Content-Length") == "5"
 
 
 def test_8_6_the_length_with_304_is_the_applications_or_none() -> None:
     """Section 8.6: it would be that of the 200 response, which only the application knows."""
-    told = answering("304 Not Modified", [("Content-Length", "5")], [])
+    told = answering([], ("Content-Length", "5"), status="304 Not Modified")
     assert talk(GET, told).response().get("Content-Length") == "5"
-    assert talk(GET, answering("304 Not Modified", [], [])).response().get("Content-Length") is None
+    assert talk(GET, answering([], status="304 Not Modified")).response().get("Content-Length") is None
 
 
 @pytest.mark.parametrize("digits", ["9" * 19, "9" * 20, "18446744073709551616", "18446744073709551621", "9" * 5000])
@@ -306,11 +307,11 @@ def test_8_6_leading_zeros_change_no_length(zeros: int) -> None:
 def test_8_6_a_wrong_content_length_of_the_application_is_never_completed() -> None:
     """Section 8.6: a length known to be incorrect is not let stand: cut at it, or the connection ends short of it."""
     for body in ([b"hello, world"], iter([b"hello", b", world"])):
-        talked = talk(GET + GET, answering("200 OK", [("Content-Length", "5")], body))
+        talked = talk(GET + GET, answering(body, ("Content-Length", "5")))
         assert talked.sent.endswith(b"\r\n\r\nhello")
         assert talked.closed
     for body in ([b"hel"], iter([b"h", b"el"])):
-        talked = talk(GET + GET, answering("200 OK", [("Content-Length", "5")], body))
+        talked = talk(GET + GET, answering(body, ("Content-Length", "5")))
         assert len(talked.environs) == 1
         assert talked.closed
 
@@ -333,7 +334,7 @@ def test_9_3_2_no_content_is_sent_in_response_to_head(
     status: str, chunks: list[bytes], headers: list[tuple[str, str]]
 ) -> None:
     """Section 9.3.2: "the server MUST NOT send content in the response"; the next response follows at once."""
-    talked = talk(head(start="HEAD / HTTP/1.1") + GET, answering(status, headers, chunks))
+    talked = talk(head(start="HEAD / HTTP/1.1") + GET, answering(chunks, *headers, status=status))
     first, second = talked.responses("HEAD", "GET")
     assert first.status == second.status
     assert talked.sent.count(b"\r\n\r\nHTTP/1.1 ") == 1
@@ -426,7 +427,7 @@ def test_15_2_no_interim_response_is_sent_to_http_1_0() -> None:
 @pytest.mark.parametrize("chunks", [[b"hello"], [b"hel", b"lo"]])
 def test_15_3_6_no_content_is_sent_with_205(chunks: list[bytes], headers: list[tuple[str, str]]) -> None:
     """Section 15.3.6: "a server MUST NOT generate content in a 205 response"."""
-    talked = talk(GET + GET, answering("205 Reset Content", headers, chunks))
+    talked = talk(GET + GET, answering(chunks, *headers, status="205 Reset Content"))
     assert [response.body for response in talked.responses()] == [b"", b""]
     assert b"hel" not in talked.sent
 

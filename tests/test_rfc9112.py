@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from clients import GET, GET_1_0, answering
 from feeding import Limits, bytewise, feed, one, refusal, whole
-from talking import GET, GET_1_0, Talk, answering, chunked, head, hello, post, talk
+from talking import Talk, chunked, head, hello, post, talk
 
 from wsgiserver.site import Environ
 
@@ -52,7 +53,7 @@ def test_2_2_a_bare_cr_within_content_is_content() -> None:
 @pytest.mark.parametrize("value", ["a\rb", "a\r\nX-Split: yes", "a\nb", "a\r\n b"])
 def test_2_2_the_server_generates_no_bare_cr_and_splits_no_response(value: str) -> None:
     """Sections 2.2, 5.2 and 11.1: what would be a bare CR, a folded line or a second header never leaves."""
-    response = talk(GET, answering("200 OK", [("X-Value", value)], [b"hello"])).response()
+    response = talk(GET, answering([b"hello"], ("X-Value", value))).response()
     assert response.status == 500
     assert response.all("X-Value") == response.all("X-Split") == []
 
@@ -60,7 +61,7 @@ def test_2_2_the_server_generates_no_bare_cr_and_splits_no_response(value: str) 
 @pytest.mark.parametrize("reason", ["OK\r\nX-Split: yes", "OK\r", "\nOK"])
 def test_2_2_a_reason_phrase_splits_no_response(reason: str) -> None:
     """Section 4: a reason phrase holds no control character but the tab."""
-    response = talk(GET, answering(f"200 {reason}", [], [b"hello"])).response()
+    response = talk(GET, answering([b"hello"], status=f"200 {reason}")).response()
     assert (response.status, response.all("X-Split")) == (500, [])
 
 
@@ -156,12 +157,12 @@ def test_3_2_4_the_asterisk_form_asks_about_the_server() -> None:
 
 def test_4_the_space_behind_the_status_code_is_sent_without_a_reason_phrase_too() -> None:
     """Section 4: "A server MUST send the space that separates the status-code from the reason-phrase"."""
-    assert talk(GET, answering("200 ", [], [b"hello"])).sent.startswith(b"HTTP/1.1 200 \r\n")
+    assert talk(GET, answering([b"hello"], status="200 ")).sent.startswith(b"HTTP/1.1 200 \r\n")
 
 
 @pytest.mark.parametrize("status", ["200", "20 OK", "2000 OK", "OK", "", "200OK", "abc OK"])
 def test_4_a_status_that_would_make_no_status_line_is_not_sent(status: str) -> None:
-    assert talk(GET, answering(status, [], [b"hello"])).response().status == 500
+    assert talk(GET, answering([b"hello"], status=status)).response().status == 500
 
 
 # -- Section 5: field syntax ---------------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ def test_6_1_a_chunked_body_is_read() -> None:
 @pytest.mark.parametrize("coding", ["chunked", "gzip, chunked", "identity"])
 def test_6_1_a_response_is_chunked_once_and_by_the_server_alone(name: str, coding: str) -> None:
     """Section 6.1: a sender "MUST NOT apply the chunked transfer coding more than once to a message body"."""
-    response = talk(GET, answering("200 OK", [(name, coding)], iter([b"hel", b"lo"]))).response()
+    response = talk(GET, answering(iter([b"hel", b"lo"]), (name, coding))).response()
     assert response.get("Transfer-Encoding") == "chunked"
     assert response.body == b"hello"
 
@@ -206,7 +207,7 @@ def test_6_1_a_response_is_chunked_once_and_by_the_server_alone(name: str, codin
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified", "205 Reset Content"])
 def test_6_1_no_transfer_encoding_where_there_is_no_body(status: str) -> None:
     """Section 6.1: "A server MUST NOT send a Transfer-Encoding header field" with 1xx or 204."""
-    response = talk(GET, answering(status, [], iter([b"hel", b"lo"]))).response()
+    response = talk(GET, answering(iter([b"hel", b"lo"]), status=status)).response()
     assert response.get("Transfer-Encoding") is None
 
 
@@ -218,7 +219,7 @@ def test_6_1_no_transfer_encoding_with_100() -> None:
 @pytest.mark.parametrize("data", [GET_1_0, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"])
 def test_6_1_no_transfer_encoding_to_http_1_0(data: bytes) -> None:
     """Section 6.1: "MUST NOT send a response containing Transfer-Encoding unless" the request is HTTP/1.1 or later."""
-    talked = talk(data, answering("200 OK", [], iter([b"hel", b"lo"])))
+    talked = talk(data, answering(iter([b"hel", b"lo"])))
     response = talked.response()
     assert response.get("Transfer-Encoding") is None
     assert response.body == b"hello"
@@ -257,7 +258,7 @@ def test_6_1_a_coding_that_is_not_understood_is_answered_with_501(coding: str) -
 
 def test_6_2_no_content_length_beside_transfer_encoding() -> None:
     """Section 6.2: a sender "MUST NOT send a Content-Length" in a message that contains Transfer-Encoding."""
-    app = answering("200 OK", [("Transfer-Encoding", "chunked"), ("Content-Length", "5")], iter([b"hel", b"lo"]))
+    app = answering(iter([b"hel", b"lo"]), ("Transfer-Encoding", "chunked"), ("Content-Length", "5"))
     response = talk(GET, app).response()
     assert (response.get("Content-Length"), response.get("Transfer-Encoding")) == ("5", None)
     assert response.body == b"hello"
@@ -266,7 +267,7 @@ def test_6_2_no_content_length_beside_transfer_encoding() -> None:
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_6_3_a_status_without_body_ends_with_its_head(status: str) -> None:
     """Section 6.3: such a response "is always terminated by the first empty line after the header fields"."""
-    talked = talk(GET + GET, answering(status, [("X-Last", "1")], [b"hello"]))
+    talked = talk(GET + GET, answering([b"hello"], ("X-Last", "1"), status=status))
     assert b"hello" not in talked.sent
     assert [response.body for response in talked.responses()] == [b"", b""]
 
@@ -416,7 +417,7 @@ def test_9_3_a_body_that_the_application_does_not_read_is_read_all_the_same(body
 
 def test_9_3_a_response_without_a_length_of_its_own_ends_the_connection() -> None:
     """Section 9.3: to remain persistent, all messages need a self-defined length."""
-    app = answering("200 OK", [], iter([b"hel", b"lo"]))
+    app = answering(iter([b"hel", b"lo"]))
     talked = talk(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", app)
     assert talked.response().get("Connection") == "close"
     assert talked.closed
@@ -449,7 +450,7 @@ def test_9_6_behind_a_request_with_close_nothing_is_processed() -> None:
 
 def test_9_6_behind_a_response_with_close_nothing_is_processed() -> None:
     """Section 9.6: a server that sends "close" MUST close, and process nothing further."""
-    talked = talk(GET + GET, answering("200 OK", [("Connection", "close")], [b"hello"]))
+    talked = talk(GET + GET, answering([b"hello"], ("Connection", "close")))
     assert talked.response().get("Connection") == "close"
     assert len(talked.environs) == 1
     assert talked.closed

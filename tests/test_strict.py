@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory import GET, HEAD, Client, MemoryStream, request
+from clients import GET, HEAD, Client, SlowStream, request
 
 from wsgiserver import Server
 from wsgiserver.loader import load
@@ -801,7 +801,7 @@ def test_what_was_returned_is_closed_when_a_fault_is_raised_instead() -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"x" * 300_000], ids=len)
 def test_a_file_is_still_sent_by_the_kernel_where_it_can_be(content: bytes, sendfile: bool) -> None:
     application = file_of(content, ("Content-Length", str(len(content))))
-    streams = [MemoryStream(sendfile=sendfile) for _ in range(2)]
+    streams = [SlowStream(sendfile=sendfile) for _ in range(2)]
     sent: list[int] = []
     if sendfile:
         original = streams[0].sendfile

@@ -12,25 +12,13 @@ from wsgiref.validate import validator
 
 import httpx
 import pytest
+from clients import GET, answering
 
 from wsgiserver.messages import BadResponse
 from wsgiserver.site import Application, Environ
 from wsgiserver.states import State
 from wsgiserver.wire import NotSendable, Wire, masked, wire, write_request
 from wsgiserver.wire_client import BrokenResponse, WireClient, read_response
-
-GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
-
-
-def answering(body: Any, *headers: tuple[str, str], status: str = "200 OK") -> Application:
-    """Make an application that answers with this body; a callable is called to make it."""
-
-    def application(environ: Environ, start_response: Any) -> Any:
-        start_response(status, list(headers))
-        return body() if callable(body) else body
-
-    return application
-
 
 hello = answering([b"hello"], ("Content-Type", "text/plain"))
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final
 
 from wsgiserver.addresses import bracketed
@@ -23,7 +24,7 @@ _JUDGEMENTS: Final = (BadResponse, AssertionError)
 
 
 class MemoryStream:
-    """A transport in memory, with a client at its other end that takes all that it is sent (``connection.Stream``)."""
+    """A transport in memory, with a client at its other end that takes all that it is sent (``states.Stream``)."""
 
     def __init__(self, host: str = "127.0.0.1", port: str = "50000") -> None:
         self.peer_host = host
@@ -32,7 +33,7 @@ class MemoryStream:
         # What the client sent and the server has not received; whether it closed its sending side, or is gone.
         self.inbox = bytearray()
         self.ended = False
-        self.gone = False
+        self.gone: OSError | None = None
         # What the client got.
         self.sent = bytearray()
         # How the server ended it: "shut" (its sending side), "closed" or "reset"; "" while it goes on.
@@ -47,7 +48,12 @@ class MemoryStream:
     @property
     def readable(self) -> bool:
         """Whether ``recv`` gives something, be it the end or an error."""
-        return bool(self.inbox) or self.ended or self.gone
+        return bool(self.inbox) or self.ended or self.gone is not None
+
+    @property
+    def writable(self) -> bool:
+        """Whether ``send`` takes something, or raises because the client is gone."""
+        return True
 
     def _recv(self, size: int) -> bytes:
         """Give what the client sent, ``size`` octets at most; b"" for the end of it."""
@@ -73,8 +79,8 @@ class MemoryStream:
         return self._send(os.pread(descriptor, count, offset))
 
     def _check(self) -> None:
-        if self.gone:
-            raise ConnectionResetError("the client is gone")
+        if self.gone is not None:
+            raise self.gone
 
     def wait_writable(self, timeout: float) -> bool:
         """Wait for nothing: this client takes everything at once."""
@@ -130,11 +136,13 @@ class Line:
 
     def work(self) -> None:
         """Let the server do all that it can do now."""
-        while self._step():
-            pass
+        for step in count():
+            if self.closed:
+                self.stream.end = "reset" if self.connection.abrupt else "closed"
+            if not self._step():
+                break
+            assert step < 1_000_000, "the server spins"
         self.connection.site.show_finished()
-        if self.closed:
-            self.stream.end = "reset" if self.connection.abrupt else "closed"
 
     def expire(self, now: float) -> None:
         """Move the clock, and do what is due when a deadline has passed."""
@@ -154,7 +162,7 @@ class Line:
     def _step(self) -> bool:
         """Do one thing as the loop would; False when there is nothing to do."""
         connection = self.connection
-        if self._unsent or connection.state is State.WRITING:
+        if self._unsent or (connection.state.interest is Interest.WRITE and self.stream.writable):
             self._unsent = False
             self._ready = connection.flush(self.now)
         elif self._ready:

@@ -238,7 +238,7 @@ class WireClient:
 
     def vanish(self) -> None:
         """Be gone: whatever the server does with the connection fails."""
-        self.stream.gone = True
+        self.stream.gone = ConnectionResetError("the client is gone")
         self._line.work()
         self._news()
 
