@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import pytest
+from conftest import PATIENCE
 
 from wsgiserver import Server
 from wsgiserver.connection import HEAD_APPETITE, Connection
@@ -34,8 +35,6 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-# Seconds after which a test gives up waiting for what should come; nothing is asserted about how soon it comes.
-PATIENCE = 30
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 # More than the kernel keeps of a response for a client that reads nothing.
 LARGE = b"0123456789abcdef" * (10 * 1024 * 1024 // 16)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 import wsgiserver.pollers
 from wsgiserver.addresses import parse_address
@@ -29,7 +30,6 @@ from wsgiserver.site import Environ, Site
 from wsgiserver.sockets import Listener, Stream
 from wsgiserver.states import Interest
 
-PATIENCE = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 POLLERS = [
     pytest.param("EpollPoller", marks=pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux's")),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
@@ -28,8 +29,6 @@ from wsgiserver.site import Environ
 from wsgiserver.sockets import Stream
 
 ROOT = Path(__file__).parents[1]
-# As long as a test may wait; a test that passes never does.
-PATIENCE = 30.0
 # More than the buffers of two sockets hold.
 LARGE = bytes(range(256)) * 64 * 1024
 

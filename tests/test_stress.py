@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from wsgiserver import Server
 from wsgiserver.crowds import HEAVY, LIGHT, NONE, Crowd
@@ -26,7 +27,6 @@ from wsgiserver.predictor import MOST_DOUBT
 from wsgiserver.server import CROWDED_INTERVAL
 from wsgiserver.site import Environ
 
-PATIENCE = 30.0  # as long as a test may wait; a test that passes never does
 LARGE = bytes(range(256)) * 64 * 1024  # more than the buffers of two sockets hold
 MANY = 1000
 
