@@ -47,6 +47,7 @@ ORDER = (
     "watch",
     "baton",
     "server",
+    "django_hooks",
     "memory",
     "wire_client",
     "wire",

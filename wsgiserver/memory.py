@@ -6,14 +6,13 @@ that its owner moves. Reader, environ, gateway, exchange and connection are the 
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, Final
 
 from wsgiserver.addresses import bracketed
 from wsgiserver.connection import Connection
+from wsgiserver.django_hooks import transactions_left_open
 from wsgiserver.messages import BadResponse
 from wsgiserver.responses import LAST_CHUNK, chunk
 from wsgiserver.site import Application, Environ, Site, below_own
@@ -168,7 +167,7 @@ class Line:
         elif self._ready:
             self._ready = False
             if connection.advance(self.now):
-                with _transactions_left_open():
+                with transactions_left_open():
                     connection.run()
         elif connection.state.interest is Interest.READ and self.stream.readable:
             self._receive()
@@ -182,26 +181,6 @@ class Line:
         except OSError:
             data = b""
         self._ready = self.connection.receive(data)
-
-
-@contextmanager
-def _transactions_left_open() -> Iterator[None]:
-    """Have Django not close the connections to its databases at the begin and the end of a request.
-
-    In memory they are the test's own, and it may have a transaction open on them, which would be lost. The requests of
-    Django's test client are made in the same way.
-    """
-    databases, signals = sys.modules.get("django.db"), sys.modules.get("django.core.signals")
-    close = getattr(databases, "close_old_connections", None)
-    if close is None or signals is None:
-        yield
-        return
-    closing = [each for each in (signals.request_started, signals.request_finished) if each.disconnect(close)]
-    try:
-        yield
-    finally:
-        for signal in closing:
-            signal.connect(close)
 
 
 # -- What the clients share --------------------------------------------------------------------------------------------
