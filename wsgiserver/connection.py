@@ -5,8 +5,8 @@ that takes too little of a streamed response. It never closes its stream: it ent
 
 Who may call what (one owner at a time):
 
-* the loop's leader owns it in every state but ``ANSWERING`` and calls ``receive``, ``advance``, ``flush``, ``expire``
-  and ``close``;
+* the loop's leader owns it in every state but ``ANSWERING`` and calls ``receive``, ``advance``, ``flush``, ``expire``,
+  ``rest``, ``abandon`` and ``close``; when the loop was closed, who closes it, or hands the connection in, does;
 * any thread calls ``overdue``, whoever owns it;
 * the thread that runs the exchange owns it in ``ANSWERING`` and calls ``run``, which calls ``send``, ``lay``,
   ``lay_file`` and ``cut``. ``lay``, ``lay_file`` and ``cut`` end the response and give the connection back with their
@@ -457,6 +457,12 @@ class Connection:
             self.close()
         return False
 
+    def rest(self) -> None:
+        """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
+        self._reader.forget()
+
+    # -- the end: the loop's leader, or who comes after it ---------------------------------------------------------
+
     def abandon(self, now: float) -> None:
         """Finish an exchange that the connection did not live to see the end of; called when it is closed."""
         exchange = self.exchange
@@ -465,10 +471,6 @@ class Connection:
             exchange.end(now, False)
             self.exchange = None
 
-    def rest(self) -> None:
-        """Keep no more than is needed while nothing comes; called now and then while the connection is idle."""
-        self._reader.forget()
-
     def leave_to_parent(self) -> None:
         """Close what a child process has copies of; see ``Loop.leave_to_parent``."""
         self.state = CLOSED
@@ -476,8 +478,9 @@ class Connection:
         leave(self._body)
         self.stream.close()
 
-    def close(self) -> None:
-        """Let go of everything; the loop closes the stream."""
+    def close(self, *, abrupt: bool = False) -> None:
+        """Let go of everything; the loop closes the stream, with a reset where the end is to be ``abrupt``."""
+        self.abrupt |= abrupt
         self.state = CLOSED
         self.deadline = math.inf
         self._out = b""

@@ -9,7 +9,8 @@ leads. When the loop changes hands in the middle of a call, the new leader begin
 then goes on with the rest; the old one returns without touching either.
 
 Who may call what: ``turn`` and everything it calls, the leader; ``hand_in``, ``crowd``, ``wake`` and ``stop``, any
-thread.
+thread; ``close``, whoever ends the server; ``leave_to_parent``, the one thread of a child process. What is handed in
+after ``close`` is disposed of by the thread that hands it in.
 """
 
 import errno
@@ -84,11 +85,9 @@ class Loop:
         # When to be through with what is under way, once somebody has asked to stop.
         self._stop_at: float | None = None
         # What was not answered by then; None for a request whose head had not come whole.
-        self.cut: list[Exchange | None] = []
+        self.unanswered: list[Exchange | None] = []
         self.over = False
-        self._listening = True
-        self._stopping_since = 0.0
-        self._closed = False
+        self._stopping_since: float | None = None
         self._disposing = Lock()
         self._watch_listeners(True)
 
@@ -104,9 +103,9 @@ class Loop:
         if self._asleep:
             self._asleep = False
             self._waker.wake()
-        elif self.site.forked:
-            end_child(self.site)  # the application has come back in a child process, where nothing is its own
-        elif self._closed:
+        elif self.site.closed:
+            if self.site.forked:
+                end_child(self.site)  # the application has come back in a child process, where nothing is its own
             self._dispose()
 
     def crowd(self, crowded: bool) -> None:
@@ -183,7 +182,10 @@ class Loop:
                 self._settle(connection)
         # Last, for a newcomer may take the place of one who is idle, but not of one who has just asked.
         for descriptor in others:
-            self._accept_clients(descriptor)
+            if descriptor == self._waker.descriptor:
+                self._waker.drain()
+            elif descriptor in self._listeners:  # else a connection that was closed earlier in this turn
+                self._accept_clients(*self._listeners[descriptor])
 
     def _receive(self, connection: Connection) -> bool:
         """Receive from a client; False when nothing is there."""
@@ -220,7 +222,7 @@ class Loop:
             except Exception as error:
                 self._drop(connection, error)
                 continue
-            if not call(connection) or self._closed:
+            if not call(connection) or self.site.closed:
                 return False
             if unsent and clock() > until:
                 self._write()
@@ -265,8 +267,7 @@ class Loop:
     def _drop(self, connection: Connection, error: Exception) -> None:
         """Let go of a client with whom the server itself has failed, or had no memory left; the others are served."""
         self.site.report("the server failed with a client, and has closed that connection", error)
-        connection.abrupt = True
-        connection.close()
+        connection.close(abrupt=True)
         try:
             self._settle(connection)
         except Exception:  # the poller does not know it, or it is forgotten already
@@ -295,14 +296,8 @@ class Loop:
         for descriptor in self._listeners:
             self._poller.watch(descriptor, before, after)
 
-    def _accept_clients(self, descriptor: int) -> None:
+    def _accept_clients(self, listener: Listener, base: Environ) -> None:
         """Take in the clients that wait at a listener, and receive what they have sent already."""
-        if descriptor == self._waker.descriptor:
-            self._waker.drain()
-            return
-        if descriptor not in self._listeners:
-            return  # a connection that was closed earlier in this turn
-        listener, base = self._listeners[descriptor]
         limit = self.site.settings.limit_connections
         for _ in range(COHORT):
             idle = self._longest_idle() if len(self.connections) >= limit else None
@@ -395,8 +390,7 @@ class Loop:
 
     def _stop(self, stop_at: float) -> None:
         """Close what can be closed now; be over when nothing is left, or the time is."""
-        if self._listening:
-            self._listening = False
+        if self._stopping_since is None:
             self._stopping_since = self._now
             self._watch_listeners(False)
             for listener, _ in self._listeners.values():
@@ -412,15 +406,17 @@ class Loop:
                 ended = connection.unasked and not self._receive(connection)
             if late or ended:
                 if not ended and connection.state not in (LINGERING, CLOSED):
-                    self.cut.append(connection.exchange)
+                    self.unanswered.append(connection.exchange)
                 connection.close()
                 self._settle(connection)
         self.over = late or not self.connections
         self._next_sweep = min(self._next_sweep, stop_at, self._now + LINGER_STOPPING)
 
+    # -- the end ---------------------------------------------------------------------------------------------------
+
     def close(self) -> None:
         """Close everything; nobody leads any more, or the leader is stuck in an application and will find it so."""
-        self._closed = self.site.closed = True
+        self.site.closed = True
         for connection in list(self.connections.values()):
             if connection.outlasted is not None:
                 connection.close()
@@ -429,9 +425,7 @@ class Loop:
                 # Its exchange finds that the client has left, and ``hand_in`` disposes of it.
                 connection.stream.abort()
             else:
-                connection.abandon(self._clock())
-                connection.close()
-                connection.stream.reset()
+                self._reset(connection)
         self.connections.clear()
         self._dispose()
         for listener, _ in self._listeners.values():
@@ -444,7 +438,7 @@ class Loop:
 
         Called before anything else in the child. Whoever returns there from an application ends with the child.
         """
-        self._closed = self.site.closed = self.site.forked = True
+        self.site.closed = self.site.forked = True
         self._asleep = False
         self.site.observers = ()
         for connection in self.connections.values():
@@ -464,7 +458,11 @@ class Loop:
                     connection = self._unsent.popleft()
                     if connection.state is CLOSED:
                         continue  # its application has outlasted even the loop
-                    connection.abandon(self._clock())
-                    connection.close()
-                    connection.stream.reset()
+                    self._reset(connection)
             self.site.show_finished()
+
+    def _reset(self, connection: Connection) -> None:
+        """End a connection at once; a reset shows its client that something is missing."""
+        connection.abandon(self._clock())
+        connection.close()
+        connection.stream.reset()

@@ -259,7 +259,7 @@ class Server:
             for connection in list(self._loop.connections.values())
             if not connection.unasked and connection.state not in (LINGERING, CLOSED)
         ]
-        return [_name(exchange) for exchange in (*self._loop.cut, *waited_for)]
+        return [_name(exchange) for exchange in (*self._loop.unanswered, *waited_for)]
 
     def __enter__(self) -> "Server":
         self.start()
