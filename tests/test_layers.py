@@ -46,6 +46,8 @@ ORDER = (
     "crowds",
     "watch",
     "baton",
+    "descriptors",
+    "signals",
     "server",
     "django_hooks",
     "memory",

@@ -23,8 +23,8 @@ from conftest import PATIENCE
 from wsgiserver import Server
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
+from wsgiserver.descriptors import make_room, share_descriptors
 from wsgiserver.exchange import Exchange
-from wsgiserver.server import make_room, share_descriptors
 from wsgiserver.site import Environ
 from wsgiserver.sockets import Stream
 

@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserver.addresses import AddressError, BindError
+from wsgiserver.descriptors import make_room
 from wsgiserver.loader import LoadError, refuse_green_threads
 from wsgiserver.loader import resolve as find_application
 from wsgiserver.logs import coloured
-from wsgiserver.server import STOPPING, Server, make_room, serve
+from wsgiserver.server import Server, serve
 from wsgiserver.settings import (
     ADDRESSES,
     APPLICATION,
@@ -31,6 +32,7 @@ from wsgiserver.settings import (
     Settings,
     resolve,
 )
+from wsgiserver.signals import STOPPING
 from wsgiserver.version import __version__
 
 if TYPE_CHECKING:

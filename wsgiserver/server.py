@@ -6,23 +6,23 @@ so it alone listens to signals.
 
 import contextlib
 import os
-import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 from wsgiserver.addresses import Address, parse_address
 from wsgiserver.baton import Baton
 from wsgiserver.crowds import Crowd
+from wsgiserver.descriptors import make_room
 from wsgiserver.exchange import Exchange
 from wsgiserver.logs import AccessLog, ErrorStream, at_terminal, coloured, escape
 from wsgiserver.loop import Loop
 from wsgiserver.messages import SHOWN
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
+from wsgiserver.signals import Signals
 from wsgiserver.site import Application, Observer, Site
 from wsgiserver.sockets import Listener
 from wsgiserver.states import CLOSED, LINGERING
@@ -35,13 +35,6 @@ FAREWELL = 0.2
 NAMED = 3
 # Seconds that the loop gets to see that its time is over.
 GRACE = 1.0
-
-# The signals that stop a server which owns its process.
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-# Descriptors that clients leave to the application and to the server itself: so many a thread, and so many beside.
-PER_THREAD = 4
-RESERVE = 64
 
 # Seconds that the command serves before it loads what reports of errors need.
 SETTLED = 0.1
@@ -142,7 +135,7 @@ class Server:
             if not self._owns_process:
                 rehearse_failures()
             baton.start()
-            _not_for_children.add(self)
+            _first_in_children.add(self.leave_to_parent)
         except BaseException:
             for listener in self.listeners:
                 listener.close()
@@ -231,7 +224,7 @@ class Server:
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
             if baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME)):
-                _not_for_children.discard(self)
+                _first_in_children.discard(self.leave_to_parent)
             self._end()  # with one thread, the loop cannot say so
             self._errors.finish()
             if late:
@@ -285,15 +278,24 @@ def _count(requests: list[str]) -> str:
     return f"{len(requests)} request{'s' * (len(requests) > 1)} under way"
 
 
-# What a child process must not go on with, when an application forks: it would serve beside its parent, keep the port
-# and the clients that the parent has closed, and not end when it is told to.
-_not_for_children: set["Server | _Signals"] = set()
+# What a child process does first, when an application forks: else it would serve beside its parent, keep the port and
+# the clients that the parent has closed, and not end when it is told to.
+_first_in_children: set[Callable[[], object]] = set()
 
 
 def _leave_to_parent() -> None:
-    while _not_for_children:
+    while _first_in_children:
         with contextlib.suppress(Exception):
-            _not_for_children.pop().leave_to_parent()
+            _first_in_children.pop()()
+
+
+@contextlib.contextmanager
+def _also_in_children(restore: Callable[[], object]) -> Iterator[None]:
+    _first_in_children.add(restore)
+    try:
+        yield
+    finally:
+        _first_in_children.discard(restore)
 
 
 if hasattr(os, "register_at_fork"):
@@ -332,37 +334,9 @@ def serve(
             f"raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections {room}"
         )
     server._owns_process = True
-    with _Signals() as signals, server:
+    with Signals() as signals, _also_in_children(signals.restore), server:
         on_start(server)
-        signals.obey(server)
-
-
-def make_room(connections: int, threads: int) -> int:
-    """Raise this process's limit of descriptors to what so many need; give how many connections have room then."""
-    try:
-        import resource
-    except ImportError:  # Windows, where sockets are no descriptors
-        return connections
-    now = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in now)
-    limit, room = share_descriptors(connections, threads, soft, hard)
-    if limit > soft:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, now[1]))
-        except (OSError, ValueError):  # macOS does not tell all of its limits
-            _, room = share_descriptors(connections, threads, soft, soft)
-    return room
-
-
-def share_descriptors(connections: int, threads: int, soft: int, hard: int) -> tuple[int, int]:
-    """Give the soft limit to set, where ``soft`` and ``hard`` are set, and how many connections have room then.
-
-    It is raised as far as so many connections and calls of the application need, and never lowered. Where that is too
-    little for all, the application has what it needs, or half.
-    """
-    reserve = PER_THREAD * threads + RESERVE
-    limit = max(soft, min(connections + reserve, hard))
-    return limit, min(connections, max(limit - reserve, limit // 2))
+        _obey(signals, server)
 
 
 def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
@@ -391,78 +365,29 @@ def rehearse_failures() -> None:
         traceback.format_exception(error)
 
 
-class _Signals:
-    """Lets SIGINT, SIGTERM and SIGHUP stop a server, from before it starts until after it has stopped.
+def _obey(signals: Signals, server: Server) -> None:
+    """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
+    server._on_over = signals.wake
+    while not signals.wait(SETTLED):
+        # Who came at once may have taken the last descriptor: then again, a little later.
+        with contextlib.suppress(OSError, ImportError):
+            rehearse_failures()
+            break
+    while not signals.count and not server.over:
+        signals.wait(None)
+    limit = server.settings.timeout_stop
+    if not server.over and signals.count == 1:
+        server.ask_to_stop()
+        _await_end(server, signals, min(SETTLED, limit))
+        if waited_for := server._waited_for():
+            server.site.report(f"{_count(waited_for)}; stopping in {limit:g} s at the latest, or at a second signal")
+        _await_end(server, signals, limit)
+    if not server.over:
+        server.stop(0.0)
 
-    Python runs a handler on the main thread when that next runs Python. A signal that comes just before the thread
-    blocks in a lock would wait there with it; so it blocks in a ``recv``, which the signal ends by writing to its
-    other end (``signal.set_wakeup_fd``).
-    """
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._ear, self._mouth = socket.socketpair()
-        self._mouth.setblocking(False)
-
-    def __enter__(self) -> "_Signals":
-        self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        always = (signal.SIGINT, signal.SIGTERM)  # nohup ignores SIGHUP
-        numbers = [each for each in STOPPING if each in always or signal.getsignal(each) is signal.SIG_DFL]
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
-        _not_for_children.add(self)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-
-    def obey(self, server: Server) -> None:
-        """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
-        server._on_over = self._wake
-        while not self._hears_within(SETTLED):
-            # Who came at once may have taken the last descriptor: then again, a little later.
-            with contextlib.suppress(OSError, ImportError):
-                rehearse_failures()
-                break
-        while not self._count and not server.over:
-            self._hears_within(None)
-        limit = server.settings.timeout_stop
-        if not server.over and self._count == 1:
-            server.ask_to_stop()
-            self._await_end(server, min(SETTLED, limit))
-            if waited_for := server._waited_for():
-                server.site.report(
-                    f"{_count(waited_for)}; stopping in {limit:g} s at the latest, or at a second signal"
-                )
-            self._await_end(server, limit)
-        if not server.over:
-            server.stop(0.0)
-
-    def _await_end(self, server: Server, seconds: float) -> None:
-        """Wait until the server is over, for so long, or until a second signal; others than ours are heard too."""
-        end = time.monotonic() + seconds
-        while not server.over and self._count < 2 and (left := end - time.monotonic()) > 0:
-            self._hears_within(left)
-
-    def _hears_within(self, seconds: float | None) -> bool:
-        """Wait until a signal has come, or the server is over; False when neither has in that time."""
-        self._ear.settimeout(seconds)
-        try:
-            return bool(self._ear.recv(64))
-        except TimeoutError:
-            return False
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._mouth.send(b"\0")
-
-    def __exit__(self, *about: object) -> None:
-        _not_for_children.discard(self)
-        self.leave_to_parent()
-
-    def leave_to_parent(self) -> None:
-        """Give the signals back to those who had them before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
-        self._ear.close()
-        self._mouth.close()
+def _await_end(server: Server, signals: Signals, seconds: float) -> None:
+    """Wait until the server is over, for so long, or until a second signal; others than ours are heard too."""
+    end = time.monotonic() + seconds
+    while not server.over and signals.count < 2 and (left := end - time.monotonic()) > 0:
+        signals.wait(left)

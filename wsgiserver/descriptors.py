@@ -1,0 +1,35 @@
+"""Takes how many connections and threads a server has; makes room for their descriptors, as far as there is any."""
+
+import sys
+
+# Descriptors that clients leave to the application and to the server itself: so many a thread, and so many beside.
+PER_THREAD = 4
+RESERVE = 64
+
+
+def make_room(connections: int, threads: int) -> int:
+    """Raise this process's limit of descriptors to what so many need; give how many connections have room then."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are no descriptors
+        return connections
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in now)
+    limit, room = share_descriptors(connections, threads, soft, hard)
+    if limit > soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, now[1]))
+        except (OSError, ValueError):  # macOS does not tell all of its limits
+            _, room = share_descriptors(connections, threads, soft, soft)
+    return room
+
+
+def share_descriptors(connections: int, threads: int, soft: int, hard: int) -> tuple[int, int]:
+    """Give the soft limit to set, where ``soft`` and ``hard`` are set, and how many connections have room then.
+
+    It is raised as far as so many connections and calls of the application need, and never lowered. Where that is too
+    little for all, the application has what it needs, or half.
+    """
+    reserve = PER_THREAD * threads + RESERVE
+    limit = max(soft, min(connections + reserve, hard))
+    return limit, min(connections, max(limit - reserve, limit // 2))
