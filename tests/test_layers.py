@@ -50,6 +50,7 @@ ORDER = (
     "signals",
     "server",
     "django_hooks",
+    "masking",
     "memory",
     "wire_client",
     "wire",
@@ -62,7 +63,19 @@ ORDER = (
 # Who may import what is not the standard library's. The two for tests are loaded by those alone who have it.
 OTHERS = {"cli": {"typer"}, "testapp": {"webtest"}, "pytest_plugin": {"pytest"}}
 # Bytes in, bytes out: no sockets, no threads, no clock, no system.
-PURE = ("grammar", "messages", "heads", "forms", "http11", "responses", "rules", "predictor", "crowds", "watch")
+PURE = (
+    "grammar",
+    "messages",
+    "heads",
+    "forms",
+    "http11",
+    "responses",
+    "rules",
+    "predictor",
+    "crowds",
+    "watch",
+    "masking",
+)
 IMPURE = frozenset(("socket", "ssl", "select", "selectors", "threading", "time", "os"))
 # The package's front door, and its command.
 DOORS = ("__init__", "__main__")

@@ -13,9 +13,9 @@ from typing import Final
 from wsgiserver.connection import Connection
 from wsgiserver.exchange import Exchange
 from wsgiserver.http11 import Limits, Reader
+from wsgiserver.masking import show
 from wsgiserver.messages import BadRequest
 from wsgiserver.sockets import Chunk, Stream
-from wsgiserver.wire import show
 from wsgiserver.wire_client import WireClient
 
 # Octets of each message that are kept: more than are shown, so that a secret is masked before it could be cut.

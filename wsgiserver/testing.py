@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 from wsgiserver.addresses import Address, bracketed
 from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
+from wsgiserver.masking import masked
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
 from wsgiserver.settings import Settings
 from wsgiserver.site import Application, Environ, Observer
 from wsgiserver.sockets import Listener
-from wsgiserver.wire import NotSendable, StartCall, Wire, WireExchange, masked, wire
+from wsgiserver.wire import NotSendable, StartCall, Wire, WireExchange, wire
 from wsgiserver.wire_client import BrokenResponse, WireClient, WireResponse
 
 if TYPE_CHECKING:
