@@ -12,7 +12,7 @@ import flask
 import pytest
 
 from wsgiserver import loader, welcome
-from wsgiserver.loader import LoadError, load, resolve
+from wsgiserver.loader import LoadError, find_application, load
 
 FUNCTION = """
 def {}(environ, start_response):
@@ -67,7 +67,7 @@ def called(app) -> bytes:
 
 def test_no_name_is_the_hello_world_page():
     assert load("") is welcome.application
-    assert resolve("").name == "the Hello World page"
+    assert find_application("").name == "the Hello World page"
 
 
 def test_a_module_and_an_attribute(project):
@@ -95,22 +95,22 @@ def test_the_working_directory_comes_before_everything_else(project):
 @pytest.mark.parametrize("attribute", ["app", "application"])
 def test_a_module_alone_has_its_app_or_application(project, attribute):
     project(hello=FUNCTION.format("other") + FUNCTION.format(attribute))
-    assert resolve("hello").name == f"hello:{attribute}"
+    assert find_application("hello").name == f"hello:{attribute}"
 
 
 def test_app_comes_before_application(project):
     project(hello=FUNCTION.format("application") + APP)
-    assert resolve("hello").name == "hello:app"
+    assert find_application("hello").name == "hello:app"
 
 
 def test_a_module_alone_has_else_its_only_application(project):
     project(hello=FUNCTION.format("site") + "also = site")
-    assert resolve("hello").name == "hello:site"
+    assert find_application("hello").name == "hello:site"
 
 
 def test_a_factory_is_called(project):
     project(hello="def make():" + textwrap.indent(APP, "    ") + "    return app")
-    assert resolve("hello:make()").name == "hello:make()"
+    assert find_application("hello:make()").name == "hello:make()"
     assert called(load("hello:make()")) == b"hello"
 
 
@@ -118,12 +118,12 @@ def test_a_factory_is_called(project):
 @pytest.mark.parametrize("name", ["hello", "hello:{}", "hello:{}()"])
 def test_the_usual_factories_need_no_parentheses(project, factory, name):
     project(hello=f"def {factory}(config=None):" + textwrap.indent(APP, "    ") + "    return app")
-    assert resolve(name.format(factory)).name == f"hello:{factory}()"
+    assert find_application(name.format(factory)).name == f"hello:{factory}()"
 
 
 def test_a_factory_comes_after_an_application(project):
     project(hello="def create_app(): raise Exception\n" + FUNCTION.format("site"))
-    assert resolve("hello").name == "hello:site"
+    assert find_application("hello").name == "hello:site"
 
 
 # What is plausibly an application
@@ -168,7 +168,7 @@ IMPLAUSIBLE = {
 @pytest.mark.parametrize("source", PLAUSIBLE.values(), ids=PLAUSIBLE.keys())
 def test_the_only_application_is_found_by_its_look(project, source):
     project(hello=source)
-    assert resolve("hello").name == "hello:it"
+    assert find_application("hello").name == "hello:it"
 
 
 @pytest.mark.parametrize("source", IMPLAUSIBLE.values(), ids=IMPLAUSIBLE.keys())
@@ -193,7 +193,8 @@ def test_of_several_applications_one_must_be_named(project):
 )
 def test_bottles_default_application_is_found(project, default_app, imports):
     project(hello=imports + "\n@route('/')\ndef index(): return 'Hello'")
-    assert resolve("hello") == (default_app, "bottle:default_app()" if "*" not in imports else "hello:default_app()")
+    name = "bottle:default_app()" if "*" not in imports else "hello:default_app()"
+    assert find_application("hello") == (default_app, name)
 
 
 def test_bottles_default_application_is_only_for_who_uses_bottle(project, default_app):
@@ -223,7 +224,9 @@ def test_django_is_served_by_the_module_that_it_makes(project):
             """,
     )
     # In a process of its own, as Django can be set up once in a process only.
-    code = "import sys; from wsgiserver.loader import resolve; print(*map(resolve, sys.argv[1:]), sep='\\n')"
+    code = (
+        "import sys; from wsgiserver.loader import find_application as find; print(*map(find, sys.argv[1:]), sep='\\n')"
+    )
     names = ["mysite.wsgi", "mysite.wsgi:application", "mysite/wsgi.py", str(folder / "mysite")]
     run = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
     assert run.stdout.count("WSGIHandler object") == len(names)
@@ -310,7 +313,7 @@ def test_a_file_in_a_package_may_import_its_neighbours_by_bare_name(project):
 @pytest.mark.parametrize("name", ["folder", "./folder", "folder/", "folder:app"])
 def test_a_folder_has_its_app_wsgi_or_main(project, file, name):
     project(**{f"folder__in__{file}": APP, "folder__in__zzz": "1 / 0"})
-    assert resolve(name).name == f"{Path('folder', file)}.py:app"
+    assert find_application(name).name == f"{Path('folder', file)}.py:app"
 
 
 def test_the_working_directory_is_a_folder(project):
@@ -321,7 +324,7 @@ def test_the_working_directory_is_a_folder(project):
 def test_a_package_is_served_as_a_module_or_as_a_folder(project):
     project(pack__in____init__="from . import models" + APP, pack__in__models="")
     assert called(load("pack")) == called(load("pack/")) == b"pack"
-    assert resolve("pack").name == "pack:app"
+    assert find_application("pack").name == "pack:app"
 
 
 def test_a_module_comes_before_a_folder_of_the_same_name(project):

@@ -1,7 +1,8 @@
-"""Takes a command line; finds the settings and the application, and gives both to `server`, which serves.
+"""Takes a command line; finds the settings and the application, and gives both to ``server``, which serves.
 
-The options are not written here: they are made from the declarations in `settings`. Typer reads them, explains what is
-wrong, helps and completes; but it takes as long to import as the whole server, so a plain command line does without it.
+The options are not written here: they are made from the declarations in ``settings``. Typer reads them, explains what
+is wrong, helps and completes; but it takes as long to import as the whole server, so a plain command line does without
+it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.descriptors import make_room
-from wsgiserver.loader import LoadError, refuse_green_threads
-from wsgiserver.loader import resolve as find_application
+from wsgiserver.loader import LoadError, find_application, refuse_green_threads
 from wsgiserver.logs import coloured
 from wsgiserver.server import Server, serve
 from wsgiserver.settings import (
@@ -138,7 +138,7 @@ def _refuse(message: str, cause: BaseException | None = None) -> int:
 
 
 def run(given: dict[str, Any]) -> int:
-    """Do what the command line says, as `parse` gives it; serving blocks until a signal comes."""
+    """Do what the command line says, as ``parse`` gives it; serving blocks until a signal comes."""
     if given.get("app") == "":
         raise BadSetting("APP: must not be empty (a variable that is not set?); leave it out for the Hello World page")
     version, print_config = given.pop("version", False), given.pop("print_config", False)
@@ -160,7 +160,7 @@ def run(given: dict[str, Any]) -> int:
 
 
 def _with_room(resolved: Resolved) -> Resolved:
-    """Note with the limit of connections when the system has no room for as many, so that `serve` will lower it."""
+    """Note with the limit of connections when the system has no room for as many, so that ``serve`` will lower it."""
     settings = resolved.settings
     room = make_room(settings.limit_connections, settings.threads)
     if room == settings.limit_connections:
@@ -203,7 +203,7 @@ def _forget_scripts_folder() -> None:
     """Take the folder of the installed command off the path; pip puts scripts such as bottle.py there too.
 
     Python puts it first, before the packages that those scripts belong to. A program of the user's own that calls
-    `main` needs its folder.
+    ``main`` needs its folder.
     """
     script = os.path.realpath(sys.argv[0]) if sys.argv else ""
     folder, name = os.path.split(script)
@@ -265,7 +265,7 @@ def banner(name: str, urls: Sequence[str], threads: int, colour: bool) -> str:
 
 
 def config(resolved: Resolved) -> str:
-    """Show the settings as a table for `pyproject.toml`, and beside each where its value comes from."""
+    """Show the settings as a table for ``pyproject.toml``, and beside each where its value comes from."""
     rows = [(f"{each.key} = {_toml(each, getattr(resolved.settings, each.name))}", each.name) for each in OPTIONS]
     width = max(len(row) for row, _ in rows)
     return "\n".join(["[tool.wsgiserver]", *(f"{row:{width}}  # {resolved.sources[name]}" for row, name in rows)])
@@ -289,7 +289,7 @@ def _quoted(text: str) -> str:
 def parse(arguments: Sequence[str] | None = None) -> dict[str, Any] | int:
     """Read the command line: what was given, by name; a status when that was all, as after --help.
 
-    The values are what was typed: texts, lists of them, and booleans. Raises what `_usage_error` gives.
+    The values are what was typed: texts, lists of them, and booleans. Raises what ``_usage_error`` gives.
     """
     given = parse_plainly(sys.argv[1:] if arguments is None else arguments)
     if given is not None:
@@ -358,7 +358,7 @@ def _command_class() -> Any:
     from typer.core import TyperCommand
 
     class Command(TyperCommand):
-        """A command that is what was typed, and leaves its meaning to `settings`.
+        """A command that is what was typed, and leaves its meaning to ``settings``.
 
         Typer's own conversion would import pydantic, half of the time that the command takes to start, and mix
         what was given with the defaults.
@@ -425,7 +425,7 @@ def _keyword(name: str, annotation: Any, info: Any) -> Parameter:
 
 
 def complete(incomplete: str) -> list[str]:
-    """Give what APP may go on with: modules as `package.module`, or after a slash files; imports nothing."""
+    """Give what APP may go on with: modules as ``package.module``, or after a slash files; imports nothing."""
     found = _files(incomplete.rpartition("/")[0]) if "/" in incomplete else _modules(incomplete.rpartition(".")[0])
     return sorted(name for name in found if name.startswith(incomplete))
 

@@ -1,8 +1,8 @@
-"""Takes the name of an application, as people type it, and gives the application; next is `sockets`.
+"""Takes the name of an application, as people type it, and gives the application; next is ``sockets``.
 
 A name is a *place* (a module, a file or a folder) and, after a colon, an *attribute* of the module there.
-`resolve` goes that way: it reads the name, imports the place, finds the attribute, and checks that it can be
-an application. Whatever goes wrong is a `LoadError` of one line, which says what to do about it.
+``find_application`` goes that way: it reads the name, imports the place, finds the attribute, and checks that it can be
+an application. Whatever goes wrong is a ``LoadError`` of one line, which says what to do about it.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ _MACHINERY = (__file__, importlib.__file__, "<frozen importlib")
 
 
 class LoadError(Exception):
-    """No application was found under the name given; `str(error)` is one line for people.
+    """No application was found under the name given; ``str(error)`` is one line for people.
 
-    When code of the user's failed, `__cause__` is what it raised, with a traceback of the user's own frames.
+    When code of the user's failed, ``__cause__`` is what it raised, with a traceback of the user's own frames.
     """
 
 
 class Loaded(NamedTuple):
-    """An application and its full name: `hello:app`, also where only `hello` was asked for."""
+    """An application and its full name: ``hello:app``, also where only ``hello`` was asked for."""
 
     application: WSGIApplication
     name: str
 
 
 def load(name: str) -> WSGIApplication:
-    """Give the application called `name`, the Hello World page when that is empty; raise `LoadError`."""
-    return resolve(name).application
+    """Give the application called ``name``, the Hello World page when that is empty; raise ``LoadError``."""
+    return find_application(name).application
 
 
-def resolve(name: str) -> Loaded:
-    """Give the application called `name`, and its full name for the banner; raise `LoadError`.
+def find_application(name: str) -> Loaded:
+    """Give the application called ``name``, and its full name for the banner; raise ``LoadError``.
 
-    `name` is a `module`, a `path/to/file.py` or a folder, each with or without `:attribute` or `:factory()`.
+    ``name`` is a ``module``, a ``path/to/file.py`` or a folder, each with or without ``:attribute`` or ``:factory()``.
     The working directory becomes importable, and so does the folder of a file.
     """
     if not name:
@@ -103,7 +103,7 @@ def _misnamed(name: str) -> str:
 
 
 def refuse_green_threads() -> None:
-    """Raise `LoadError` when gevent or eventlet has put its own in the place of Python's threads, sockets or polling.
+    """Raise ``LoadError`` when gevent or eventlet has put its own in the place of Python's threads, sockets or polling.
 
     The server has imported half of these before and would get the other half: it would neither serve nor stop.
     """
@@ -196,7 +196,7 @@ def _import_module(name: str, place: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file: within its package when it lies in one, else as `python file.py` would find it."""
+    """Import a file: within its package when it lies in one, else as ``python file.py`` would find it."""
     root, parts = path.parent, [path.stem]
     while (root / "__init__.py").is_file() and root.name.isidentifier():
         root, parts = root.parent, [root.name, *parts]
@@ -211,7 +211,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_loose_file(path: Path) -> ModuleType:
-    """Import exactly this file, under its own name, or as `name_2` where another module has that name."""
+    """Import exactly this file, under its own name, or as ``name_2`` where another module has that name."""
     name, number = path.stem, 1
     while (module := sys.modules.get(name)) is not None:
         if getattr(module, "__file__", None) == str(path):
@@ -336,7 +336,7 @@ def _django_beside(module: ModuleType) -> str:
 
 
 def _bottle_of(module: ModuleType) -> ModuleType | None:
-    """Give bottle, when the module used its `@route`, which adds to an application that has no name."""
+    """Give bottle, when the module used its ``@route``, which adds to an application that has no name."""
     bottle = sys.modules.get("bottle")
     if bottle is None or not bottle.default_app().routes:
         return None
