@@ -115,7 +115,10 @@ class Server:
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen, and serve in threads of its own. Clients can connect when this returns."""
+        """Listen, and serve in threads of its own. Clients can connect when this returns.
+
+        Raises ``AddressError`` or ``BindError``, one line for people, and RuntimeError when it was started already.
+        """
         if self._loop is not None:
             raise RuntimeError("this server was started already")
         try:
@@ -191,7 +194,10 @@ class Server:
         return self._over.is_set()
 
     def ask_to_stop(self, timeout: float | None = None) -> None:
-        """Have the server stop, without waiting for it; any thread may ask, an application's too."""
+        """Have the server stop, without waiting for it; any thread may ask, an application's too.
+
+        What is under way is answered for ``timeout`` seconds at most (the setting ``timeout_stop`` by default).
+        """
         if self._loop is not None:
             self._loop.stop(self.settings.timeout_stop if timeout is None else timeout)
 

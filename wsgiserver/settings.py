@@ -1,8 +1,8 @@
-"""Takes the texts of the command line, the environment and a file; gives one frozen `Settings` to the server.
+"""Takes the texts of the command line, the environment and a file; gives one frozen ``Settings`` to the server.
 
-Each setting is declared once, as a field of `Settings`. From there come its option (`--timeout-head`), its
-environment variable (`WSGISERVER_TIMEOUT_HEAD`), its key in `[tool.wsgiserver]` of `pyproject.toml`
-(`timeout-head`), its line in the help and its row in the reference. Where several speak, the command line
+Each setting is declared once, as a field of ``Settings``. From there come its option (``--timeout-head``), its
+environment variable (``WSGISERVER_TIMEOUT_HEAD``), its key in ``[tool.wsgiserver]`` of ``pyproject.toml``
+(``timeout-head``), its line in the help and its row in the reference. Where several speak, the command line
 comes before the environment, and the environment before the file.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, NoReturn, dataclass_transform
 
 
 class BadSetting(ValueError):
-    """A value that a setting cannot take; `str()` is one line: where it stands and what is allowed."""
+    """A value that a setting cannot take; ``str()`` is one line: where it stands and what is allowed."""
 
 
-# How texts are read. A reader raises a bare ValueError; `Option` makes the message, from what is declared.
+# How texts are read. A reader raises a bare ValueError; ``Option`` makes the message, from what is declared.
 
 SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 SECONDS = {"": 1, "s": 1}
@@ -60,9 +60,9 @@ def _show_size(size: int) -> str:
 class Kind(NamedTuple):
     """One kind of value, for people and for Python.
 
-    `metavar` stands for it in the help, `looks` says what may be written, `unit` what it counts; `parse` reads a
-    text, which `show` writes. In Python it is one of `types`, `make` gives it its one type, `write` shows it as
-    source, and `looks_in_python` says what is taken, where that is not what may be written elsewhere.
+    ``metavar`` stands for it in the help, ``looks`` says what may be written, ``unit`` what it counts; ``parse`` reads
+    a text, which ``show`` writes. In Python it is one of ``types``, ``make`` gives it its one type, ``write`` shows it
+    as source, and ``looks_in_python`` says what is taken, where that is not what may be written elsewhere.
     """
 
     metavar: str
@@ -145,7 +145,7 @@ class Option(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its key in `[tool.wsgiserver]`; underscores will do as well."""
+        """Its key in ``[tool.wsgiserver]``; underscores will do as well."""
         return self.name.replace("_", "-")
 
     @property
@@ -168,7 +168,7 @@ class Option(NamedTuple):
         return f" ({ends[0]} or more)" if len(ends) == 1 else f" ({ends[0]} to {ends[1]})" if ends else ""
 
     def read(self, raw: object, source: str) -> Any:
-        """Give the checked value of a text, or of a value of the file; raise `BadSetting`, which names `source`."""
+        """Give the checked value of a text, or of a value of the file; raise ``BadSetting``, which names ``source``."""
         # A number of TOML has lost its form: 440 may have been 440 or 0o670. And a port alone is easily taken for one.
         items = raw if isinstance(raw, list) else [raw]
         if self.kind in (ADDRESSES, MODE) and any(type(item) is int for item in items):
@@ -183,7 +183,7 @@ class Option(NamedTuple):
         return self.kind.make(value)
 
     def check(self, value: Any, source: str) -> Any:
-        """Give a Python value in the setting's own type; raise `BadSetting` for a wrong type or bounds."""
+        """Give a Python value in the setting's own type; raise ``BadSetting`` for a wrong type or bounds."""
         if not self._takes(value):
             allowed = (self.kind.looks_in_python or self.kind.looks) + self._bounds(self.kind.write)
             raise BadSetting(f"{source}: must be {allowed}, not {value!r:.80}{self._advice(value)}")
@@ -207,13 +207,13 @@ class Option(NamedTuple):
 
 
 def _setting(group: str, kind: Kind, default: Any, help: str, more: str = "", **other: Any) -> Any:
-    """Declare a setting: `help` is its line in the help; `more` follows it in the reference."""
+    """Declare a setting: ``help`` is its line in the help; ``more`` follows it in the reference."""
     usual = Option("", default, kind, group, help, more, "", kind.unit, kind.minimum, kind.maximum)
     return usual._replace(**other)
 
 
 class _AsDataclass:
-    """Lets `dataclasses.replace` and its like take settings too; asked for, it loads what a start does without."""
+    """Lets ``dataclasses.replace`` and its like take settings too; asked for, it loads what a start does without."""
 
     def __get__(self, settings: object, owner: type) -> Any:
         from dataclasses import field, make_dataclass
@@ -225,9 +225,9 @@ class _AsDataclass:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class _Frozen:
-    """What `dataclass(frozen=True, kw_only=True)` would make of the declarations.
+    """What ``dataclass(frozen=True, kw_only=True)`` would make of the declarations.
 
-    The module `dataclasses` imports `inspect`, and writes and compiles methods: with both, a fifth of a start.
+    The module ``dataclasses`` imports ``inspect``, and writes and compiles methods: with both, a fifth of a start.
     """
 
     __dataclass_fields__ = _AsDataclass()
@@ -258,9 +258,9 @@ SERVE, RUN, LIMIT, DEADLINE, BUFFER = "What to serve", "Running", "Limits", "Dea
 
 
 class Settings(_Frozen):
-    """Every setting of a server, checked; a value that is not allowed raises `BadSetting`.
+    """Every setting of a server, checked; a value that is not allowed raises ``BadSetting``.
 
-    Sizes are in bytes, times in seconds. `bind` takes a single address as a `str` too.
+    Sizes are in bytes, times in seconds. ``bind`` takes a single address as a ``str`` too.
     """
 
     app: str = _setting(
@@ -356,7 +356,7 @@ class Settings(_Frozen):
 
 
 def with_values(settings: Settings | None, values: Mapping[str, Any]) -> Settings:
-    """Give settings, or the defaults, with single ones replaced; raises `TypeError` for one that does not exist."""
+    """Give settings, or the defaults, with single ones replaced; raises ``TypeError`` for one that does not exist."""
     return Settings(**values) if settings is None else Settings(**{**vars(settings), **values})
 
 
@@ -388,10 +388,10 @@ class Resolved(NamedTuple):
 
 
 def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder: str = "") -> Resolved:
-    """Find each setting: in `given` (by the command line), else in `environment`, else in the file.
+    """Find each setting: in ``given`` (by the command line), else in ``environment``, else in the file.
 
-    The file is `pyproject.toml` in the folder that the command line or the environment says to work in, else in
-    `folder` ("" is the working directory). Raises `BadSetting`, for a bad value that another source outranks too.
+    The file is ``pyproject.toml`` in the folder that the command line or the environment says to work in, else in
+    ``folder`` ("" is the working directory). Raises ``BadSetting``, for a bad value that another source outranks too.
     """
     found = {**from_environment(environment), **from_command_line(given)}
     chdir, _ = found.get("chdir", ("", ""))
@@ -401,7 +401,7 @@ def resolve(given: Mapping[str, object], environment: Mapping[str, str], folder:
 
 
 def from_command_line(given: Mapping[str, object]) -> Found:
-    """Read what was typed, by name: texts, lists of texts, and booleans."""
+    """Read what was typed, by name: texts, lists of texts, and booleans. Raises ``BadSetting``."""
     found: Found = {}
     for name, raw in given.items():
         option = BY_NAME[name]
@@ -411,13 +411,19 @@ def from_command_line(given: Mapping[str, object]) -> Found:
 
 
 def from_environment(environment: Mapping[str, str]) -> Found:
-    """Read the variables `WSGISERVER_...`. Empty is not set; unknown ones may belong to something else."""
+    """Read the variables ``WSGISERVER_...``. Empty is not set; unknown ones may belong to something else.
+
+    Raises ``BadSetting``.
+    """
     used = [(option, environment[option.variable]) for option in OPTIONS if environment.get(option.variable)]
     return {option.name: (option.read(raw, option.variable), option.variable) for option, raw in used}
 
 
 def from_file(path: str) -> Found:
-    """Read `[tool.wsgiserver]` of a `pyproject.toml`; a file that is not there says nothing."""
+    """Read ``[tool.wsgiserver]`` of a ``pyproject.toml``; a file that is not there says nothing.
+
+    Raises ``BadSetting``, also for a file that cannot be read or is no TOML.
+    """
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -446,7 +452,7 @@ def _parse_toml(data: bytes, path: str) -> Any:
 
 
 def from_table(table: Any, path: str = "pyproject.toml") -> Found:
-    """Read the table `[tool.wsgiserver]`; its keys have dashes or underscores."""
+    """Read the table ``[tool.wsgiserver]``; its keys have dashes or underscores. Raises ``BadSetting``."""
     where = f"{path}, {TABLE}"
     if not isinstance(table, dict):
         raise BadSetting(f"{where}: must be a table, not {table!r:.80}")

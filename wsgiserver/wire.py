@@ -231,7 +231,10 @@ def _broken(pieces: list[bytes], response: WireResponse) -> Iterator[bytes]:
 
 
 def write_request(environ: Environ, protocol: str | None = None) -> bytes:
-    """Give the HTTP request that a client would have sent for this environ, its body read from ``wsgi.input``."""
+    """Give the HTTP request that a client would have sent for this environ, its body read from ``wsgi.input``.
+
+    Raises ``NotSendable`` for an environ that no client could send.
+    """
     protocol = protocol or environ.get("SERVER_PROTOCOL", "HTTP/1.1")
     protocol = "HTTP/1.0" if protocol == "HTTP/1.0" else "HTTP/1.1"
     lines = [f"{environ['REQUEST_METHOD']} {_target(environ)} {protocol}", f"Host: {_host(environ)}"]
