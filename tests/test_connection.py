@@ -26,7 +26,7 @@ from clients import (
 )
 
 from wsgiserver import connection
-from wsgiserver.connection import LINGER_SIZE, LINGER_TIME
+from wsgiserver.connection import LINGER_FROM, LINGER_SIZE, LINGER_TIME
 from wsgiserver.exchange import Exchange
 from wsgiserver.files import store
 from wsgiserver.messages import SHOWN, BadRequest
@@ -1424,9 +1424,31 @@ def failing(*pieces: bytes) -> Callable[[], Iterator[bytes]]:
 def test_a_cut_chunked_response_has_no_last_chunk() -> None:
     """RFC 9112 section 8: so the client sees that it is not whole."""
     client = Client(answering(failing(b"a", b"b")))
-    assert client.send(GET + GET).endswith(b"\r\n\r\n" + chunks(b"a", b"b", last=False))
+    assert client.send(GET).endswith(b"\r\n\r\n" + chunks(b"a", b"b", last=False))
     assert client.end == "closed"
-    assert len(client.environs) == 1
+
+
+def test_a_cut_response_and_those_before_it_are_not_lost_for_what_has_come_behind() -> None:
+    """RFC 9112 section 9.6: to close the connection with unread bytes would reset it."""
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        return answering([b"whole"] if environ["PATH_INFO"] == "/1" else failing(b"a"))(environ, start_response)
+
+    client = Client(application)
+    client.send(GET.replace(b" / ", b" /1 ") + GET + GET)
+    assert client.end == "shut"
+    assert len(client.environs) == 2
+    assert client.send(b"more") == b""
+    client.wait(LINGER_TIME)
+    assert client.end == "closed"
+
+
+@pytest.mark.parametrize(("size", "end"), [(LINGER_FROM - 1, "closed"), (LINGER_FROM, "shut")])
+def test_a_large_response_is_waited_for_though_the_client_has_asked_for_the_end(size: int, end: str) -> None:
+    """RFC 9112 section 9.6: while it is on its way something may come, and reset the connection."""
+    client = Client(answering([bytes(size)]))
+    client.send(request("Connection: close"))
+    assert client.end == end
 
 
 @pytest.mark.parametrize("data", [GET_1_0, GET_1_0_KEPT], ids=["", "keep-alive"])

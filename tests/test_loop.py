@@ -656,6 +656,39 @@ def test_a_client_that_pipelines_and_never_reads_is_not_read_on_and_on(house: An
     assert len(made.exchanges) == answered
 
 
+def flood(chunks: int) -> bytes:
+    """Give a POST whose body has so many chunks of one octet."""
+    return b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n"
+
+
+def test_many_small_chunks_of_some_keep_nobody_waiting(house: Any, join: Any) -> None:
+    """Of what one receive brings, some are read in a turn, and the others when everybody else had theirs."""
+    sizes: list[int] = []
+
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        sizes.append(len(environ["wsgi.input"].read()))
+        return hello(environ, start_response)
+
+    made = house(application)
+    floods = [join(made, flood(2000)) for _ in range(3)]
+    client = join(made, GET)
+    made.turn_until(lambda: made.exchanges)
+    assert sizes == [0]
+    assert client.response().content == b"hello"
+    made.turn_until(lambda: len(made.exchanges) == 4)
+    assert sizes == [0, 2000, 2000, 2000]
+    assert [each.response().content for each in floods] == [b"hello"] * 3
+
+
+def test_a_client_that_leaves_before_all_of_its_chunks_are_read_is_let_go(house: Any, join: Any) -> None:
+    made = house()
+    client = join(made, flood(2000)[:-5])
+    made.turn_until(lambda: made.states == ["BODY"])
+    client.close()
+    made.turn_until(lambda: not made.loop.connections)
+    assert not made.loop._ready
+
+
 # Who gets in
 
 
@@ -691,6 +724,27 @@ def test_at_the_limit_who_has_asked_already_makes_no_room(house: Any, join: Any)
     made.poller.poller.poll = poll
     made.turn_until(lambda: len(made.exchanges) == 4)
     assert [has_left(client) for client in (first, second, third)] == [False, True, False]
+
+
+def test_at_the_limit_few_of_those_who_are_idle_are_asked_in_a_turn(
+    house: Any, join: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them may have sent something meanwhile; to ask all of them, for each newcomer, took seconds."""
+    made = house(limit_connections=3 * COHORT)
+    clients = [join(made, GET) for _ in range(3 * COHORT)]
+    made.turn_until(lambda: made.states == ["IDLE"] * 3 * COHORT)
+    for client in clients:
+        client.send(GET)
+    newcomers = [join(made, GET) for _ in range(COHORT)]
+    poll = made.poller.poller.poll
+    made.poller.poller.poll = lambda *about: [event for event in poll(*about) if event[0] not in made.loop.connections]
+    received: list[Connection] = []
+    receive = Connection.receive
+    monkeypatch.setattr(Connection, "receive", lambda each, data: received.append(each) or receive(each, data))
+    made.turn()
+    assert 0 < len(received) <= COHORT
+    made.poller.poller.poll = poll
+    made.turn_until(lambda: len(made.exchanges) >= 6 * COHORT + len(newcomers))
 
 
 def test_at_the_limit_with_none_idle_nobody_is_accepted_until_one_ends(house: Any, join: Any) -> None:

@@ -35,6 +35,8 @@ from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NO
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
 LINGER_SIZE: Final = 1024 * 1024
+# Octets of a response's body from which on that is done though the client goes on no more.
+LINGER_FROM: Final = 16 * 1024
 # Octets asked of the client at a time: for heads, for bodies.
 HEAD_APPETITE: Final = 16 * 1024
 BODY_APPETITE: Final = 256 * 1024
@@ -81,8 +83,7 @@ class Connection:
         self.abrupt = False
         # The exchange of which all has left, while its application goes on.
         self.outlasted: Exchange | None = None
-        # Octets dropped while lingering.
-        self._dropped = 0
+        self._dropped = 0  # octets, while lingering
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
         # deque of those to run
         self.descriptor = -1
@@ -161,6 +162,8 @@ class Connection:
         if not whole:
             self.appetite = BODY_APPETITE
             self._enter(BODY, now)
+            if reader.behind:
+                self._hand_in(self)  # ``flush`` says that there is more to read
             return False
         self.appetite = HEAD_APPETITE
         if self._body is not None:
@@ -246,7 +249,6 @@ class Connection:
         PEP 3333, "Buffering and Streaming": a block leaves at once, or another thread sees to it. So where a call is
         watched, and ``more`` may follow, the system sends several pieces together, which saves 9 µs for each, until
         ``overdue`` is called; where the application keeps the GIL from everybody, for 200 ms at most.
-
         What the system does not take at once is waited for, ``timeout_send`` seconds at most for each piece that the
         client takes. Raises ``ClientGone``.
         """
@@ -336,7 +338,7 @@ class Connection:
     # -- what leaves: the loop's leader ----------------------------------------------------------------------------
 
     def flush(self, now: float, held_send: Callable[[int, Any], int] | None = None) -> bool:
-        """Let leave what goes; True when all has left and bytes of a further request are here already.
+        """Let leave what goes; True when all has left, and there is more to read for ``advance``, here already.
 
         ``held_send``, given a descriptor and data, takes the place of the stream's own ``send`` where it is given.
         """
@@ -364,15 +366,18 @@ class Connection:
             exchange = self.outlasted
             self.outlasted = None
         elif exchange is None or (exchange.progress is not ENDED and not self._cut):
-            if self.state is not CLOSED:
-                self._enter(BODY, now)  # it was 100 (Continue)
-            return False
+            if self.state is CLOSED:
+                return False
+            self._enter(BODY, now)  # it was 100 (Continue), or nothing, see ``_read_body``
+            return self._reader.behind
         else:
             if self.site.observers:
                 exchange.end(now, not self._cut)
             self.exchange = None
             if self._cut:
                 self.state = CLOSED
+                if not self.abrupt:
+                    self._part(exchange, now)
                 return False
             if exchange.first is not None and exchange.keep_alive and exchange.ends_first():
                 self.outlasted = exchange
@@ -402,19 +407,17 @@ class Connection:
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
-        refused = isinstance(exchange.error, BadRequest)
-        if not refused and not exchange.request.keep_alive and self._reader.complete and not self._sends_more():
-            self.close()  # the client asked for it
+        foreseen = self._cut or not (exchange.request.keep_alive or isinstance(exchange.error, BadRequest))
+        # A large response is on its way for a while, in which something may come.
+        if foreseen and exchange.body_sent < LINGER_FROM and self._reader.complete and not self._sends_more():
+            self.close()  # nobody expects that the client goes on
             return
         self.stream.shut()
         self.state = LINGERING
         self.deadline = now + LINGER_TIME
 
     def _sends_more(self) -> bool:
-        """Whether something has come behind the last request: to close the connection would then be to reset it.
-
-        Old clients send an empty line behind the body of a POST (RFC 9112 section 2.2).
-        """
+        """Whether a close would be a reset, for what has come: old clients send an empty line behind a POST's body."""
         try:
             return bool(self._reader.pending or self.stream.recv(1))
         except OSError:  # nothing there, as usual; or the client has gone

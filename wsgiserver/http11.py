@@ -30,6 +30,9 @@ EMPTY_LINES: Final = 2
 # Octets of chunk extensions: for one chunk, for one body (RFC 9112 section 7.1.1 asks for a limit).
 EXTENSION_LIMIT: Final = 256
 EXTENSIONS_LIMIT: Final = 16 * 1024
+# Chunks that are read at a time, in less than a millisecond; with all that one receive can bring, 44,000 of one octet,
+# 16 clients kept everybody else waiting for 3 s.
+CHUNKS_AT_ONCE: Final = 256
 # A chunk's size has at most so many hex digits: 64 bits.
 CHUNK_SIZE_DIGITS: Final = 16
 CHUNK_LINE_LIMIT: Final = CHUNK_SIZE_DIGITS + EXTENSION_LIMIT
@@ -116,7 +119,7 @@ class Reader:
 
     __slots__ = (
         "_count", "_extensions", "_form", "_head", "_left", "_limits", "_line", "_misfits", "_phase",
-        "_quick", "_recent", "_request", "_searched", "_total", "asked", "pending", "trailers",
+        "_quick", "_recent", "_request", "_searched", "_total", "asked", "behind", "pending", "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, recent: RecentHeads | None = None) -> None:
@@ -142,6 +145,8 @@ class Reader:
         # Octets of the body or the chunk that are still to come; of its extensions so far.
         self._left = 0
         self._extensions = 0
+        # ``read_body`` has stopped though there was more to read: to be called again when others have had their turn.
+        self.behind = False
         # Those of the last chunked body.
         self.trailers: list[tuple[str, str]] = []
         # The last request that could be read as far as its line, as ``parse_request_line`` gives that, or whole.
@@ -364,7 +369,7 @@ class Reader:
         return BadRequest(413, reason, "RFC 9110 section 15.5.14")
 
     def read_body(self) -> bytes:
-        """Give the bytes of the body that are here now, decoded; b"" where there are none (see ``complete``)."""
+        """Give bytes of the body that are here, decoded, or b""; see ``complete``, ``behind``. Raises BadRequest."""
         if self._phase is Phase.LENGTH:
             buffer = self.pending
             if type(buffer) is bytes and len(buffer) == self._left:
@@ -378,7 +383,11 @@ class Reader:
         if type(self.pending) is bytes:
             # A bytearray forgets its first bytes without moving the others, so that small chunks cost no more.
             self.pending = bytearray(self.pending)
+        self.behind = False
         while self.pending and self._phase is not COMPLETE:
+            if len(pieces) >= CHUNKS_AT_ONCE:
+                self.behind = True
+                break
             if self._phase is Phase.CHUNK_DATA:
                 pieces.append(self._take(Phase.CHUNK_END))
             elif self._phase is Phase.CHUNK_LINE and not self._searched and self._take_plain_chunks(pieces):
@@ -388,14 +397,11 @@ class Reader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _take_plain_chunks(self, pieces: list[bytes]) -> bool:
-        """Take the chunks that are here whole and have no extensions; False when the next is special, or wrong.
-
-        Of 3.4 µs for a small chunk 2.7 are saved: 256 KiB of chunks of one byte would else cost everybody 150 ms.
-        """
+        """Take chunks that are here whole and have no extensions, 2 of 3.4 µs sooner; False when the next is none."""
         buffer = self.pending
         total = self._total
         at = 0
-        while (match := PLAIN_CHUNK_LINE.match(buffer, at)) is not None:
+        while len(pieces) < CHUNKS_AT_ONCE and (match := PLAIN_CHUNK_LINE.match(buffer, at)) is not None:
             size = int(match[1], 16)
             start = match.end()
             end = start + size

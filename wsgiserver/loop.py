@@ -16,8 +16,9 @@ after ``close`` is disposed of by the thread that hands it in.
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from heapq import nsmallest
 from threading import Lock
 from typing import Final
 
@@ -210,7 +211,7 @@ class Loop:
         """Phase two: parse, and call the application, for each that was read; False when the loop has changed hands."""
         ready, unsent, call, clock, now = self._ready, self._unsent, self.call, self._clock, self._now
         until = now + RUN_TIME
-        for _ in range(len(ready)):
+        for _ in range(min(len(ready), COHORT)):
             connection = ready.popleft()
             connection.queued = False
             try:
@@ -299,8 +300,9 @@ class Loop:
     def _accept_clients(self, listener: Listener, base: Environ) -> None:
         """Take in the clients that wait at a listener, and receive what they have sent already."""
         limit = self.site.settings.limit_connections
+        longest_idle = self._longest_idle()
         for _ in range(COHORT):
-            idle = self._longest_idle() if len(self.connections) >= limit else None
+            idle = next(longest_idle, None) if len(self.connections) >= limit else None
             if idle is None and len(self.connections) >= limit:
                 self._watch_listeners(False)
                 return
@@ -308,7 +310,7 @@ class Loop:
                 stream = listener.accept()
             except OSError as error:
                 if error.errno in _NO_ROOM:
-                    self._run_out(error)
+                    self._run_out(error, next(longest_idle, None))
                 else:
                     self._give_up(listener, error)
                 return
@@ -321,13 +323,12 @@ class Loop:
             self.connections[connection.descriptor] = connection
             self._receive(connection)
 
-    def _longest_idle(self) -> Connection | None:
-        """Find who has been idle for the longest, and has not asked meanwhile or left."""
-        while True:
-            idle = [c for c in self.connections.values() if c.state is IDLE and not c.queued]
-            longest = min(idle, key=lambda connection: connection.deadline, default=None)
-            if longest is None or not self._receive(longest):
-                return longest
+    def _longest_idle(self) -> Iterator[Connection]:
+        """Find those who have been idle for the longest, and have not asked meanwhile or left; some, once in a turn."""
+        idle = (c for c in self.connections.values() if c.state is IDLE and not c.queued)
+        for connection in nsmallest(COHORT, idle, key=lambda connection: connection.deadline):
+            if connection.state is IDLE and not connection.queued and not self._receive(connection):
+                yield connection
 
     def _dismiss(self, idle: Connection) -> None:
         idle.close()
@@ -342,12 +343,11 @@ class Loop:
         del self._listeners[descriptor]
         listener.close()
 
-    def _run_out(self, error: OSError) -> None:
+    def _run_out(self, error: OSError, idle: Connection | None) -> None:
         """Deal with a system that has no room for another client: make some, or wait until one ends."""
         if not self._told_no_room:
             self._told_no_room = True
             self.site.report(f"no room for more clients ({error.strerror}); raise the limit (ulimit -n)")
-        idle = self._longest_idle()
         if idle is None:
             self._watch_listeners(False)
         else:
