@@ -89,12 +89,13 @@ class Stage:
         me = self.actor
         if me is not None:
             me.point, me.ready, me.lazy = point, ready, lazy
-            if self.choose(me) is not me:
+            if self.closed or self.choose(me) is not me:
                 self.wait(me)
             self.story.append(f"{me.name} {point}")
 
     def wait(self, me: Actor) -> None:
-        me.cue.acquire()
+        if not self.closed:
+            me.cue.acquire()
         if self.closed:
             raise SystemExit
 
@@ -674,6 +675,26 @@ def test_who_computes_beside_the_leader_is_a_crowd_until_some_time_after_it_is_d
     assert play.crowds == [HEAVY, NONE]
 
 
+def test_who_computes_on_a_worker_is_a_crowd_though_the_watch_slept_when_it_began(rehearse: Rehearse) -> None:
+    """The leader makes no call that would wake the watch."""
+    play = rehearse(Usual())
+    play.go_on(Work("first", "r", says_so=True))
+    assert play.where("watch") == "sleeps"
+    play.baton.share_beside = 1.0
+    play.go_on(Work("computes", "r", until=lambda: bool(play.crowds)))
+    assert play.answered == ["first", "computes"]
+    assert play.crowds == [HEAVY, NONE]
+
+
+def test_a_crowd_is_over_when_the_watch_goes_to_sleep(rehearse: Rehearse) -> None:
+    """Threads of the application's own may compute on, but nobody looks whether they do."""
+    play = rehearse(Usual())
+    play.baton.share_beside = 1.0
+    play.go_on(Work("slow", until=lambda: bool(play.crowds)))
+    assert play.where("watch") == "sleeps"
+    assert play.crowds == [HEAVY, NONE]
+
+
 def test_what_was_laid_down_before_a_hand_over_is_written_before_anything_else_is_called() -> None:
     """DESIGN 4b: the new leader writes what is there to write, then goes on with the rest."""
     play = Play(Usual(), [Work("done"), Work("slow"), Work("next")])
@@ -800,6 +821,83 @@ def test_the_leader_turns_the_loop_while_many_wait(rehearse: Rehearse) -> None:
     assert max(answered) < 4
 
 
+def test_a_trial_that_blocks_is_not_acquitted_by_the_next_quick_call(rehearse: Rehearse) -> None:
+    play = rehearse(Usual())
+    play.baton._doubts["r"] = MOST_DOUBT
+    play.baton._predictor._trials["r"] = (0, TRIAL)
+    play.go_on(Work("tried", "r", until=play.done("quick")), Work("quick"))
+    assert play.answered == ["quick", "tried"]
+    assert play.baton._doubts == {"r": MOST_DOUBT}
+
+
+def test_the_leader_that_waits_for_a_slot_goes_on_as_soon_as_there_is_one() -> None:
+    play = all_slots_taken(Usual(), 2, "tried")
+    a, b, tried = play.all
+    a.until, b.until = lambda: play.baton._wanted, play.done("tried")
+    slot = play.baton._slot
+    slot.wait = lambda seconds: StagedEvent.wait(slot)  # for as long as it takes
+    play.perform()
+    assert tried.by == "t-1"
+
+
+def test_the_leader_waits_for_a_slot_though_it_has_waited_for_one_before(rehearse: Rehearse) -> None:
+    play = rehearse(Usual())
+    for a, b, tried in ("abc", "def"):
+        play.baton._doubts["r"] = MOST_DOUBT
+        play.baton._predictor._trials["r"] = (2, TRIAL)
+        wanted = Work(a, "r", until=lambda: play.baton._wanted)
+        play.go_on(wanted, Work(b, "r", until=play.done(tried)), Work(tried, "r"))
+    assert [work.by for work in play.all if work.name in "cf"] == ["t-1", "t-1"]
+    assert play.baton._doubts == {}
+
+
+def test_a_leader_that_was_given_a_slot_finds_nobody_to_try_when_another_worker_was_quicker() -> None:
+    script = Script(
+        ("t-1", "waits a little"),
+        ("t-3", "blocks"),
+        ("t-2", "hands in"),
+        ("t-2", "waits for a job"),
+        ("t-3", "hands in"),
+        ("t-3", "blocks"),
+    )
+    play = all_slots_taken(script, 2, "queued")
+    for work in play.all:
+        work.until = always
+    play.perform()
+    assert not script.lines
+    assert play.all[2].by == "t-3"
+
+
+def two_who_wait() -> Play:
+    """Play two quick calls that wait until both slots become free, while the leader polls; the first blocks then."""
+    script = Script(
+        ("t-1", "polls"),
+        ("t-1", "takes the lock"),
+        ("t-1", "polls"),
+        ("t-2", "hands in"),
+        ("t-2", "waits for a job"),
+        ("t-3", "hands in"),
+        ("t-3", "waits for a job"),
+    )
+    play = Play(script, [Work("a", "r"), Work("b", "r"), Work("slow"), Work("next")])
+    play.baton._doubts["r"] = MOST_DOUBT
+    play.all[2].until = play.done("next")
+    play.perform()
+    assert not script.lines
+    return play
+
+
+def test_who_waits_behind_a_call_that_blocks_does_not_wait_for_it() -> None:
+    """No worker comes back to wake the new leader, which has nothing to read, but somebody to run."""
+    assert two_who_wait().answered == ["a", "b", "next", "slow"]
+
+
+def test_a_leader_that_loses_the_loop_while_it_runs_who_waits_leads_no_longer() -> None:
+    play = two_who_wait()
+    assert play.all[2].by == "t-1"
+    assert play.all[3].by == play.leads != "t-1"
+
+
 def test_where_no_worker_comes_back_soon_the_trial_is_left_for_later() -> None:
     play = all_slots_taken(Usual(), 2, "queued")
     a, b, queued = play.all
@@ -888,6 +986,17 @@ class Pauses(StagedBaton):
     def pass_the_time(self, seconds: Any) -> None:
         self.__dict__.setdefault("pauses", []).append(seconds)
         super().pass_the_time(seconds)
+
+
+def test_the_watch_looks_more_often_when_the_leader_sleeps_in_one_call_after_the_other() -> None:
+    """None lasts for a tick, but each is asleep when the watch looks, and it looks in time."""
+    works = [Work(f"w{n}") for n in range(8)]
+    play = Play(Usual(), works, kind=Pauses)
+    pauses = play.baton.__dict__.setdefault("pauses", [])
+    for n, work in enumerate(works, start=1):
+        work.until = lambda n=n: len(pauses) > n  # type: ignore[misc]
+    play.perform()
+    assert play.baton.tick / CLOSER in pauses
 
 
 @pytest.mark.parametrize(("crowd", "closer"), [(NONE, CLOSER), (LIGHT, CLOSER), (HEAVY, 1)])
@@ -1079,6 +1188,17 @@ def test_saying_so_on_a_worker_does_nothing() -> None:
     assert play.leads == "t-2"
 
 
+def test_a_worker_that_says_so_leaves_the_loop_to_a_leader_that_is_in_a_call() -> None:
+    script = Script(("t-1", "blocks"), ("t-2", "hands in"))
+    play = Play(script, [Work("a", "r", says_so=True), Work("led", until=always)])
+    play.baton._doubts["r"] = MOST_DOUBT
+    play.perform()
+    assert not script.lines
+    assert play.leads == "t-1"
+    assert play.all[1].told_by is None
+    assert set(play.baton._doubts) == {"r"}
+
+
 def test_saying_so_outside_of_any_task_does_nothing() -> None:
     play = Play(Usual(), [Work("a")])
     play.baton.will_block()
@@ -1239,6 +1359,28 @@ def test_nobody_is_kept_waiting_when_the_baton_is_stopped_during_a_hand_over(reh
     play = rehearse(script)
     play.go_on(Work("slow", until=always, stops=True))
     assert not play.stage.actors
+
+
+def test_nobody_is_hired_for_a_hand_over_when_the_baton_was_stopped_before_it(rehearse: Rehearse) -> None:
+    """Nobody would let it go."""
+    play = rehearse(Script(("t-1", "blocks"), WATCH_HAS_SEEN_IT, ("t-1", "hands in"), ("watch", "ticks")))
+    play.go_on(Work("slow", until=always, stops=True))
+    assert play.hired == 1
+    play.wake()
+    play.go_on()
+    assert not play.stage.actors
+
+
+def test_the_watch_lets_a_tick_pass_between_saying_that_it_sleeps_and_looking_whether_it_may(
+    rehearse: Rehearse,
+) -> None:
+    """For so long a processor may keep to itself what was said."""
+    play = rehearse(Usual())
+    play.go_on(Work("a"))
+    assert play.where("watch") == "sleeps"
+    watch = [line for line in play.stage.story if line.startswith("watch")]
+    since = watch[watch.index("watch writes _asleep") :]
+    assert since.index("watch ticks") < since.index("watch looks at baton t-1")
 
 
 # -- all orders near the usual one ---------------------------------------------------------------------------------

@@ -161,6 +161,14 @@ def test_who_leads_anew_has_not_slept_for_what_the_last_leader_has_computed_more
     assert leader.pause() == TICK
 
 
+def test_who_sleeps_in_one_call_after_the_other_keeps_the_watch_alert_no_longer(leader: Leader) -> None:
+    """Else it would be so all the time; when it looks less often again, it sees whether that is worth while."""
+    leader.alert()
+    for _ in range(ALERT):
+        leader.look(calls=2)
+    assert leader.pause() == TICK
+
+
 # -- rest ----------------------------------------------------------------------------------------------------------
 
 
