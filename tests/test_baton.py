@@ -1,8 +1,9 @@
 """The baton: on a stage, where the test says which thread takes the next step, and then in the wild.
 
-On the stage every lock, every wait and every attribute that threads share is a *point*: a thread that comes to one
-stops there, and goes on when it is chosen. Only one goes at a time, so each order of steps can be forced (`Script`),
-and all orders near the usual one tried (`Search`). Time passes there only when the watch ticks.
+On the stage every lock, every wait and every use of an attribute by which leader, workers and watch agree without the
+lock (`StagedBaton` lists them) is a *point*: a thread that comes to one stops there, and goes on when it is chosen.
+Only one goes at a time, so each order of steps can be forced (`Script`), and all orders near the usual one tried
+(`Search`). Time passes there only when the watch ticks.
 """
 
 import random
@@ -243,7 +244,8 @@ def shared(name: str) -> Any:
 
 class StagedBaton(Baton):
     _worker: Any = StagedWorker
-    _calls, _asleep, _over = shared("_calls"), shared("_asleep"), shared("_over")
+    _calls, _task, _baton = shared("_calls"), shared("_task"), shared("_baton")
+    busy, _asleep, _over = shared("busy"), shared("_asleep"), shared("_over")
     share_beside = 0.0
 
     def __init__(self, stage: Stage, turn: Callable[[], bool], threads: int, **options: Any) -> None:
@@ -416,8 +418,7 @@ class Play:
     @property
     def leads(self) -> str:
         """The name of the thread that leads."""
-        assert self.baton._leader is not None
-        return self.baton._leader.name
+        return self.baton.__dict__["_leader"].name
 
     @property
     def hired(self) -> int:
