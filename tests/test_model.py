@@ -32,6 +32,7 @@ LARGE = {
     "tried inline, though every slot is taken, and stopped": "CONNECTIONS=3 TRUSTED=0 TRIALS STOPPED",
     "trusted again while they wait, or say that they block": "CONNECTIONS=3 TRUSTED=0 TRUSTS",
     "trusted again while they wait, and stopped": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT STOPPED",
+    "tried inline, though every slot is taken, or trusted again": "CONNECTIONS=3 TRUSTED=0 TRIALS TRUSTS SILENT",
     "two requests a connection": "CONNECTIONS=2 TRUSTED=1 REQUESTS=2",
     "two requests a connection, any of them inline": "CONNECTIONS=2 REQUESTS=2",
     "stopped, workers rest, and threads cannot be had": "CONNECTIONS=2 STOPPED RESTING HIRING_FAILS",
@@ -55,6 +56,7 @@ MISTAKES = {
     "TRY_WITHOUT_A_SLOT": "CONNECTIONS=3 TRUSTED=0 TRIALS",
     "NO_WAKING": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT",
     "SLEEP_WHILE_SOME_WAIT": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT",
+    "LEAVE_THE_HEIR_ASLEEP": "CONNECTIONS=3 REQUESTS=2 TRUSTED=0 TRUSTS SILENT",
     "LEAVE_WHO_WAITS": "CONNECTIONS=3 TRUSTED=0 TRUSTS SILENT STOPPED",
 }
 

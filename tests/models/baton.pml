@@ -144,10 +144,12 @@ inline hand_on(condition, call) {
             :: else ->
 #endif
             atomic {
+#ifndef WRONG_LEAVE_THE_HEIR_ASLEEP
                 if
                 :: len(waiting) > 0 -> woken = true
                 :: else
                 fi;
+#endif
                 leader = heir; occupy(); give(heir, LEAD); heir = NOBODY; lock = false
             }
 #ifdef WRONG_PUT_BACK
@@ -218,6 +220,7 @@ inline look_for_the_watch() {
 proctype Thread(byte me) {
     byte c = 0;
     bit first = 0;               /* what it runs inline was the first in the queue */
+    bit fresh = 0;               /* it has just begun to lead, and has not caught up */
     bit catching = 0;            /* it runs those who wait, between two turns */
     byte n = 0;
     byte heir = NOBODY;
@@ -296,7 +299,8 @@ lead:
         :: n < CONNECTIONS -> debt[n] = (owner[n] == LAID); n++
         :: else -> break
         od;
-        n = 0
+        n = 0;
+        fresh = true
     }
 #ifdef WRONG_RUN_FIRST
     goto run_phase;
@@ -326,6 +330,10 @@ write:
         }
     :: len(unsent) == 0 -> break
     od;
+    if
+    :: fresh && len(ready) == 0 -> fresh = false; goto poll     /* who waits is looked after when a turn is over */
+    :: else -> fresh = false
+    fi;
 
 run_phase:
     do
