@@ -675,7 +675,7 @@ def limited(option: str) -> list[str]:
 def test_the_command_raises_the_limit_of_descriptors_to_what_it_needs(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text(LIMITED, encoding="utf-8")
     with serving("hello", "--threads", "4", "--limit-connections", "150", command=limited("-S -n 100")) as served:
-        assert served.get("/") == (200, b"%d" % (150 + 4 * 4 + 64))
+        assert served.get("/") == (200, b"%d" % (2 * 150 + 4 * 4 + 64))
         assert served.banner[0].startswith("wsgiserver ")
         assert served.stop() == (0, ANY, "")
 
@@ -686,8 +686,8 @@ def test_idle_clients_leave_the_application_its_descriptors(tmp_path: Path) -> N
     (tmp_path / "hello.py").write_text(LIMITED, encoding="utf-8")
     with serving("hello", "--threads", "4", command=limited("-n 200")) as served, contextlib.ExitStack() as stack:
         assert served.banner[0] == (
-            "wsgiserver: 120 connections at once instead of 1000, as this process may not open enough files; "
-            "raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections 120"
+            "wsgiserver: 60 connections at once instead of 1000, as this process may not open enough files; "
+            "raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections 60"
         )
         for _ in range(130):
             client = http.client.HTTPConnection(urlsplit(served.urls[0]).netloc, timeout=30)
@@ -704,8 +704,8 @@ def test_print_config_says_how_many_connections_there_is_room_for() -> None:
         page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return next(" ".join(line.split()) for line in page.splitlines() if "connections" in line)
 
-    assert shown() == "limit-connections = 1000 # default; but there is room for 120 (ulimit -n)"
-    assert shown("--limit-connections=120") == "limit-connections = 120 # --limit-connections"
+    assert shown() == "limit-connections = 1000 # default; but there is room for 60 (ulimit -n)"
+    assert shown("--limit-connections=60") == "limit-connections = 60 # --limit-connections"
 
 
 def installed(folder: Path) -> list[str]:

@@ -1131,6 +1131,17 @@ def test_a_loop_tells_for_how_long_it_has_waited(house: Any, join: Any) -> None:
 # Stopping
 
 
+def test_who_has_asked_before_the_stop_is_answered_though_nobody_had_the_time_to_accept(house: Any, join: Any) -> None:
+    """With one thread the application may have had it; who has not asked yet is closed."""
+    made = house()
+    clients = [join(made, GET) for _ in range(COHORT + 2)]
+    silent = join(made)
+    made.loop.stop(30)
+    made.turn_until(lambda: made.loop.over)
+    assert [client.response().content for client in clients] == [b"hello"] * (COHORT + 2)
+    assert has_left(silent)
+
+
 def test_a_loop_that_is_stopped_closes_the_idle_and_waits_for_the_others(house: Any, join: Any) -> None:
     made = house()
     silent, idle = join(made), join(made, GET)

@@ -2,6 +2,8 @@
 
 import sys
 
+# Descriptors of a client at most: its socket, and the file of a large body, or the one that it is sent.
+PER_CONNECTION = 2
 # Descriptors that clients leave to the application and to the server itself: so many a thread, and so many beside.
 PER_THREAD = 4
 RESERVE = 64
@@ -31,5 +33,5 @@ def share_descriptors(connections: int, threads: int, soft: int, hard: int) -> t
     little for all, the application has what it needs, or half.
     """
     reserve = PER_THREAD * threads + RESERVE
-    limit = max(soft, min(connections + reserve, hard))
-    return limit, min(connections, max(limit - reserve, limit // 2))
+    limit = max(soft, min(PER_CONNECTION * connections + reserve, hard))
+    return limit, min(connections, max(limit - reserve, limit // 2) // PER_CONNECTION)

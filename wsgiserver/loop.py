@@ -392,6 +392,11 @@ class Loop:
         """Close what can be closed now; be over when nothing is left, or the time is."""
         if self._stopping_since is None:
             self._stopping_since = self._now
+            for listener, base in self._listeners.values():
+                before = -1
+                while before < len(self.connections):  # those who are at the door may have asked already
+                    before = len(self.connections)
+                    self._accept_clients(listener, base)
             self._watch_listeners(False)
             for listener, _ in self._listeners.values():
                 listener.close()
