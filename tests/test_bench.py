@@ -657,6 +657,22 @@ def test_the_page_has_the_figures_the_doubts_the_goals_a_request_and_the_command
         assert f"](page/{image}.svg)" in text
 
 
+def test_the_page_tells_how_servers_are_started_where_a_scenario_needs_more_than_hello(tmp_path: Path) -> None:
+    scenarios = ("hello", "flask", "sleep", "access-log", "compute")
+    cells = [Cell(scenario, OURS, runs(12.0)) for scenario in scenarios]
+    cells += [Cell(scenario, "waitress", runs(100.0)) for scenario in ("hello", "start")]
+    text = write_page(tmp_path, results(cells), None)
+    ours, bind = "python -m wsgiserver bench.applications", "--bind 127.0.0.1:8000"
+    for scenario, start in {
+        "sleep": f"taskset --cpu-list 0 {ours}:sleep {bind} --no-access-log --quiet --threads=64",
+        "access-log": f"taskset --cpu-list 0 {ours}:hello {bind}",
+        "compute": f"taskset --cpu-list 0,1 {ours}:compute {bind} --no-access-log --quiet",
+        "start": "taskset --cpu-list 0 python -m waitress --listen=127.0.0.1:8000 bench.applications:hello",
+    }.items():
+        assert f"For `{scenario}`:\n\n```shell\n{start}\n```" in text
+    assert "For `flask`:" not in text
+
+
 def test_the_page_is_the_same_when_it_is_written_again_and_keeps_what_people_wrote(tmp_path: Path) -> None:
     cells = [Cell("hello", OURS, runs(12.0))]
     once = write_page(tmp_path, results(cells), None).replace("# Performance\n", "# Performance\n\nBy hand.\n")

@@ -11,8 +11,8 @@ from . import doubts, goals, table, wrk
 from .anatomy import CONNECTIONS, Anatomy
 from .process import ROOT, command, launch_for
 from .results import Results
-from .scenarios import SCENARIOS, Scenario
-from .servers import SERVERS, VARIANTS
+from .scenarios import SCENARIOS, Figure, Scenario
+from .servers import SERVERS, VARIANTS, Server
 
 BEGIN = "<!-- measured: begin (written by python -m tests.bench report; do not edit) -->"
 END = "<!-- measured: end -->"
@@ -26,6 +26,9 @@ PORT = 8000
 
 MOST_APART = 0.10
 """How far the share of the kernel may be one thing by its own count and another by the samples."""
+
+HELLO = SCENARIOS[0]
+"""Its commands are shown in full; those of the others, where more than the application differs."""
 
 OTHERWISE = "## wsgiserver set otherwise"
 ONE_REQUEST = "## One request, taken apart"
@@ -203,8 +206,10 @@ def _method(results: Results, commands: Sequence[str]) -> str:
                 ("server", "settings"),
                 [(f"`{each.name}`", each.settings) for each in servers + variants],
             ),
-            "### The commands\n\nHow each server is started, for `hello`:",
-            _code(*(_start(results, server.name) for server in servers)),
+            "### The commands\n\nHow each server is started, for `hello`; elsewhere with the application of that "
+            "scenario, and where more differs, as shown below:",
+            _code(*(_start(results, server, HELLO) for server in servers)),
+            *_other_starts(results, servers, scenarios),
             "How wrk is called; where it is told to ask for "
             f"{wrk.HELD} s it is held and let go on with SIGSTOP and SIGCONT, and ended with SIGINT:",
             _code(*dict.fromkeys(_load(results, scenario) for scenario in scenarios if scenario.figure.loaded)),
@@ -212,17 +217,34 @@ def _method(results: Results, commands: Sequence[str]) -> str:
     )
 
 
-def _start(results: Results, name: str) -> str:
-    server = next(server for server in SERVERS if server.name == name)
-    arguments = command(
-        server, replace(launch_for(SCENARIOS[0]), port=PORT), str(results.settings["server_core"]), "python"
-    )
-    return shlex.join(arguments)
+def _start(results: Results, server: Server, scenario: Scenario) -> str:
+    launch = replace(launch_for(scenario), port=PORT, command_line=scenario.figure is Figure.START)
+    return shlex.join(command(server, launch, _server_cores(results, scenario), "python"))
+
+
+def _other_starts(results: Results, servers: Sequence[Server], scenarios: Sequence[Scenario]) -> list[str]:
+    """How servers are started for other scenarios than hello, where more than the application differs."""
+    parts = []
+    for scenario in scenarios:
+        as_hello = replace(scenario, application=HELLO.application)
+        starts = [
+            _start(results, server, scenario)
+            for server in servers
+            if (cell := results.cell(scenario.name, server.name)) and cell.runs
+            if _start(results, server, as_hello) != _start(results, server, HELLO)
+        ]
+        if starts:
+            parts += [f"For `{scenario.name}`:", _code(*starts)]
+    return parts
+
+
+def _server_cores(results: Results, scenario: Scenario) -> str:
+    core = str(results.settings["server_core"])
+    return f"{core},{results.settings['load_core']}" if scenario.both_cores else core
 
 
 def _load(results: Results, scenario: Scenario) -> str:
-    core = str(results.settings["load_core"])
-    cores = f"{results.settings['server_core']},{core}" if scenario.both_cores else core
+    cores = _server_cores(results, scenario) if scenario.both_cores else str(results.settings["load_core"])
     url = f"http://127.0.0.1:{PORT}{scenario.path}"
     if scenario.sliced:
         words = wrk.command(scenario, url, wrk.HELD, cores, wrk.LATE)
