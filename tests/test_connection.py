@@ -1425,7 +1425,7 @@ def test_a_cut_chunked_response_has_no_last_chunk() -> None:
     """RFC 9112 section 8: so the client sees that it is not whole."""
     client = Client(answering(failing(b"a", b"b")))
     assert client.send(GET).endswith(b"\r\n\r\n" + chunks(b"a", b"b", last=False))
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 def test_a_cut_response_and_those_before_it_are_not_lost_for_what_has_come_behind() -> None:
@@ -1466,7 +1466,7 @@ def test_a_slow_client_gets_what_there_is_of_a_cut_response_before_the_end() -> 
     client = stalled(answering(failing(b"a" * 15, b"b" * 15)))
     client.stream.on_wait = take
     assert client.send(GET).endswith(b"\r\n\r\n" + chunks(b"a" * 15, b"b" * 15, last=False))
-    assert client.end == "closed"
+    assert client.end == "shut"
     assert not client.exchanges[0].complete
 
 

@@ -639,7 +639,7 @@ def test_start_response_with_exc_info_raises_it_again_when_the_head_has_left() -
     assert sent == response("200 OK", after=["Transfer-Encoding: chunked"]) + chunks(b"a", last=False)
     assert raised == [client.exchanges[0].error]
     assert "too late" in client.log
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 def test_an_illegal_head_in_the_second_call_is_a_500_too() -> None:
@@ -792,7 +792,7 @@ def test_an_application_that_writes_must_return_an_iterable_all_the_same() -> No
     client = Client(application)
     sent = client.send(GET)
     assert sent == response("200 OK", after=["Transfer-Encoding: chunked"]) + chunks(b"a", last=False)
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 def test_write_within_the_iteration_leaves_in_the_order_of_the_calls() -> None:
@@ -874,7 +874,7 @@ def test_writing_what_is_no_bytes_raises_in_the_application() -> None:
 def test_a_piece_that_is_no_bytes_cuts_a_response_that_has_begun() -> None:
     client = Client(answering([b"a", "text", b"b"]))
     assert client.send(GET).endswith(b"\r\n\r\n" + chunks(b"a", last=False))
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 # -- Responses without a body --------------------------------------------------------------------------------------
@@ -1138,7 +1138,7 @@ def test_raising_after_the_first_byte_cuts_the_chunked_response(error: BaseExcep
     client = Client(answering(Body(b"a", error, b"b")))
     sent = client.send(GET)
     assert sent == response("200 OK", after=["Transfer-Encoding: chunked"]) + chunks(b"a", last=False)
-    assert client.end == "closed"
+    assert client.end == "shut"
     assert "a secret" in client.log
     assert client.exchanges[0].error is error
     assert not client.exchanges[0].complete
@@ -1147,7 +1147,7 @@ def test_raising_after_the_first_byte_cuts_the_chunked_response(error: BaseExcep
 def test_raising_after_the_first_byte_cuts_the_response_of_told_length() -> None:
     client = Client(answering(Body(b"hel", RuntimeError("no")), ("Content-Length", "5")))
     assert client.send(GET) == response("200 OK", "Content-Length: 5", body=b"hel")
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 def test_raising_after_the_first_byte_resets_a_connection_whose_end_would_be_the_bodys() -> None:
@@ -1165,7 +1165,7 @@ def test_raising_after_write_cuts_the_response() -> None:
 
     client = Client(application)
     assert client.send(GET).endswith(chunks(b"a", last=False))
-    assert client.end == "closed"
+    assert client.end == "shut"
 
 
 def test_an_error_after_a_complete_body_cuts_nothing() -> None:

@@ -525,7 +525,7 @@ def test_what_the_application_raises_is_kept_or_raised() -> None:
 def test_a_response_that_was_cut_says_so() -> None:
     client = WireClient(failing_later)
     response = client.request("GET")
-    assert (response.body, response.complete, client.end) == (b"half", False, "closed")
+    assert (response.body, response.complete, client.end) == (b"half", False, "shut")
 
 
 def test_a_request_that_nobody_answers_is_an_error() -> None:

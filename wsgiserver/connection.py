@@ -35,7 +35,7 @@ from wsgiserver.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, NO
 # Seconds, and octets, for which a closed connection is still read so that its last response is not lost to a reset.
 LINGER_TIME: Final = 2.0
 LINGER_SIZE: Final = 1024 * 1024
-# Octets of a response's body from which on that is done though the client goes on no more.
+# Octets of a body from which on that is done also where the client has asked for the end.
 LINGER_FROM: Final = 16 * 1024
 # Octets asked of the client at a time: for heads, for bodies.
 HEAD_APPETITE: Final = 16 * 1024
@@ -407,10 +407,10 @@ class Connection:
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
-        foreseen = self._cut or not (exchange.request.keep_alive or isinstance(exchange.error, BadRequest))
+        foreseen = not (self._cut or exchange.request.keep_alive or isinstance(exchange.error, BadRequest))
         # A large response is on its way for a while, in which something may come.
         if foreseen and exchange.body_sent < LINGER_FROM and self._reader.complete and not self._sends_more():
-            self.close()  # nobody expects that the client goes on
+            self.close()  # the client asked for it
             return
         self.stream.shut()
         self.state = LINGERING
