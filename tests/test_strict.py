@@ -837,16 +837,23 @@ def test_a_wrapped_file_that_cannot_be_measured_fails_as_without(readable: bool)
     assert Client(strict(application)).send(GET) == Client(application).send(GET)
 
 
-@pytest.mark.skipif(not Path("/proc/version").exists(), reason="there is no /proc")
-def test_a_file_whose_size_says_nothing_is_read() -> None:
-    size = len(Path("/proc/version").read_bytes())
+MADE_UP = [name for name in ("/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled") if Path(name).exists()]
+
+
+@pytest.mark.skipif(not MADE_UP, reason="this system has no files that are made up as they are read")
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_file_whose_size_says_nothing_is_read(name: str) -> None:
+    size = len(Path(name).read_bytes())
 
     def application(environ: Environ, start_response: Any) -> Any:
-        start_response("200 OK", [PLAIN, ("Content-Length", str(size))])
-        return environ["wsgi.file_wrapper"](open("/proc/version", "rb"))
+        start_response("200 OK", [PLAIN, ("Content-Length", str(size + missing))])
+        return environ["wsgi.file_wrapper"](open(name, "rb"))
 
+    missing = 0
     assert told(application) == []
     assert Client(strict(application)).send(GET) == Client(application).send(GET)
+    missing = 1
+    assert [fault.rule for fault in told(application)] == ["body-too-short"]
 
 
 def test_a_body_whose_len_fails_is_one_of_unknown_length() -> None:

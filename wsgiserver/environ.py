@@ -1,5 +1,8 @@
 """Takes a ``Request`` and its body and gives the environ that ``gateway`` calls the application with (PEP 3333)."""
 
+import io
+import os
+import stat
 from typing import IO, Final
 
 from wsgiserver.messages import Request
@@ -8,6 +11,8 @@ from wsgiserver.states import Stream
 
 # Octets that a FileWrapper reads at a time where the kernel cannot send the file.
 BLOCK_SIZE: Final = 64 * 1024
+# Octets of a page of memory.
+PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class FileWrapper:
@@ -30,6 +35,30 @@ class FileWrapper:
         if not data:
             raise StopIteration
         return data
+
+    def regular(self) -> tuple[int, int] | None:
+        """Give the offset in a regular file, and the octets left, where it is read as the system reads it; else None.
+
+        Such a file the kernel can send.
+        """
+        file = self.filelike
+        # Others have a descriptor too, but read otherwise than the system does: a gzip file, say.
+        raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+        if type(raw) is not io.FileIO:
+            return None
+        try:
+            status = os.fstat(file.fileno())
+            offset = file.tell()
+        except (OSError, ValueError):
+            return None  # a pipe, a closed file; reading will tell
+        if not stat.S_ISREG(status.st_mode) or _is_made_up(status):
+            return None
+        return offset, max(status.st_size - offset, 0)
+
+
+def _is_made_up(status: os.stat_result) -> bool:
+    """Whether the size says nothing: it is 0 in /proc; in /sys it is a page, and the file has no blocks on a disk."""
+    return not status.st_size or (status.st_size == PAGE and not getattr(status, "st_blocks", 1))
 
 
 def base_environ(site: Site, name: str, port: str) -> Environ:

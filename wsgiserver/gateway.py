@@ -5,9 +5,7 @@ stands in the error stream. The loop then lets the bytes leave. Only in a child 
 does not, see ``end_child``.
 """
 
-import io
 import os
-import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,9 +16,6 @@ from wsgiserver.exchange import ENDED, ClientGone, Exchange
 from wsgiserver.messages import BadResponse
 from wsgiserver.pages import failure, terse_failure
 from wsgiserver.site import Application, Environ, Site
-
-# Octets of a page of memory.
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def run(application: Application, environ: Environ, exchange: Exchange) -> None:
@@ -89,33 +84,21 @@ def _deliver_file(wrapper: FileWrapper, exchange: Exchange) -> bool:
     """Hand a regular file over to be sent by the kernel; False where that cannot be, so that it is read instead."""
     if exchange.begun or not exchange.takes_files:
         return False
-    file = wrapper.filelike
-    # Others have a descriptor too, but read otherwise than the system does: a gzip file, say.
-    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-    if type(raw) is not io.FileIO:
+    part = wrapper.regular()
+    if part is None:
         return False
     try:
-        status = os.fstat(file.fileno())
-        offset = file.tell()
         # The application may close its file at once; the duplicate lives until the last octet has left.
-        descriptor = os.dup(file.fileno())
+        descriptor = os.dup(wrapper.filelike.fileno())
     except (OSError, ValueError):
-        return False  # a pipe, a closed file; reading will tell
-    if not stat.S_ISREG(status.st_mode) or _is_made_up(status):
-        os.close(descriptor)
         return False
     try:
-        exchange.finish_file(descriptor, offset, max(status.st_size - offset, 0))
+        exchange.finish_file(descriptor, *part)
     except BaseException:
         if exchange.progress is not ENDED:  # else it is the channel's
             os.close(descriptor)
         raise
     return True
-
-
-def _is_made_up(status: os.stat_result) -> bool:
-    """Whether the size says nothing: it is 0 in /proc; in /sys it is a page, and the file has no blocks on a disk."""
-    return not status.st_size or (status.st_size == PAGE and not getattr(status, "st_blocks", 1))
 
 
 def _fail(exchange: Exchange, error: BaseException) -> None:

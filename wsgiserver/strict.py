@@ -5,9 +5,6 @@ streams, ``start_response``, ``write``, the chunks of the body, the end. The rul
 status, a header or an environ may be is checked there.
 """
 
-import io
-import os
-import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -179,9 +176,10 @@ class _Call:
         elif not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
             self.fault("body-not-iterable", f"it returned {result!r:.80}", place)
             return result  # type: ignore[no-any-return]  # the server shall see what it would see
-        size = _size_of_file(result)
-        if size is not None:
-            return self._file(result, size)
+        # What the server reads is read here too.
+        part = result.regular() if type(result) is FileWrapper else None
+        if part is not None:
+            return self._file(result, part[1])
         try:
             return _SizedBody(self, result, len(result)) if hasattr(type(result), "__len__") else _Body(self, result)
         except Exception:  # len() failed, and so the server does not know the length either
@@ -454,23 +452,3 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return self._length or 0
-
-
-def _size_of_file(result: Any) -> int | None:
-    """Count the octets of a file that the server may send by the kernel; None for any other body.
-
-    What the server reads is read here too: a subclass may read otherwise than the system does, and a file of /proc has
-    the size 0.
-    """
-    if type(result) is not FileWrapper:
-        return None
-    file = result.filelike
-    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-    if type(raw) is not io.FileIO:
-        return None
-    try:
-        status = os.fstat(file.fileno())
-        known = stat.S_ISREG(status.st_mode) and status.st_size > 0
-        return max(status.st_size - file.tell(), 0) if known else None
-    except (OSError, ValueError):
-        return None
