@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wsgiserver import Server, connection, files, heads, http11, loop, messages, predictor, responses
+from wsgiserver import Server, connection, files, forms, heads, http11, loop, messages, predictor, responses
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -372,8 +372,8 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"| {heads.KNOWN_NAMES} names of {heads.KNOWN_NAME_LENGTH} bytes at most |",
         f"| {heads.KNOWN_HOSTS} values of {heads.KNOWN_HOST_LENGTH} bytes at most |",
         f"made from a head of {http11.LONG_HEAD >> 10} KiB at most; none after {http11.MISFITS} ",
-        f"| {http11.RecentHeads.HEADS} heads of {http11.RecentHeads.LENGTH >> 10} KiB at most |",
-        f"(../../wsgiserver/http11.py) | {http11.RecentHeads.HASHES} |",
+        f"| {forms.RecentHeads.HEADS} heads of {forms.RecentHeads.LENGTH >> 10} KiB at most |",
+        f"(../../wsgiserver/forms.py) | {forms.RecentHeads.HASHES} |",
         f"| {responses.KNOWN_HEADS} heads of {responses.KNOWN_HEAD_LENGTH >> 10} KiB at most |",
         f"(../../wsgiserver/predictor.py) | {predictor.MOST_ROUTES} |",
         f"is cut to {messages.SHOWN} bytes",

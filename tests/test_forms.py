@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wsgiserver.environ import base_environ, make_environ
-from wsgiserver.forms import make_form
-from wsgiserver.http11 import LONG_HEAD, MISFITS, Reader, RecentHeads
+from wsgiserver.forms import RecentHeads, make_form
+from wsgiserver.http11 import LONG_HEAD, MISFITS, Reader
 from wsgiserver.memory import MemoryStream
 from wsgiserver.messages import BadRequest, Request
 from wsgiserver.settings import Settings

@@ -1,4 +1,4 @@
-"""Takes a head that is like one that came before and gives its ``Request``; looks only at what may differ.
+"""Takes a head that came before, or is like one that did, and gives its ``Request``; looks only at what may differ.
 
 A client sends the same lines again and again, and those that differ are few: the target, a cookie, what a proxy adds.
 From two heads that were parsed a `Form` is made, a head with a blank wherever they differ. To fill it in is to find
@@ -8,11 +8,11 @@ parses whatever does not fit in. Of ten fields of which three differ that takes 
 
 from typing import Final
 
-from wsgiserver.heads import OPTIONS, decode_path, variable_of
+from wsgiserver.heads import READ_AT_ONCE, decode_path, variable_of
 from wsgiserver.messages import Fields, Request
 
 # Variables of fields that decide where requests begin and end, or are checked in ways of their own.
-_NO_BLANKS: Final = OPTIONS | {"HTTP_HOST", "HTTP_TRANSFER_ENCODING"}
+_NO_BLANKS: Final = READ_AT_ONCE | {"HTTP_HOST", "HTTP_TRANSFER_ENCODING"}
 
 
 class Form:
@@ -107,3 +107,37 @@ def make_form(last_head: bytes, head: bytes, request: Request, form: Form | None
         elif line != last_line:
             return None
     return Form(lines, request, blanks)
+
+
+class RecentHeads:
+    """Heads that came lately, and more than once, on any connection of a server; one thread at a time uses it.
+
+    Clients of one kind send the same heads, a monitor or a load balancer above all. Of what came once only the hash is
+    kept: most of that never comes again.
+    """
+
+    HEADS: Final = 64
+    LENGTH: Final = 1024
+    HASHES: Final = 256
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[bytes, Request]] = {}
+        self._once: set[int] = set()
+
+    def get(self, head: bytes) -> tuple[bytes, Request] | None:
+        """Give a head and its request, or None; the bytes are those that all share."""
+        return self._heads.get(head)
+
+    def note(self, head: bytes, request: Request) -> None:
+        """Note that a head came that is not here."""
+        if len(head) > self.LENGTH:
+            return
+        if hash(head) not in self._once:
+            if len(self._once) >= self.HASHES:
+                self._once.clear()
+            self._once.add(hash(head))
+            return
+        if len(self._heads) >= self.HEADS:
+            self._heads.clear()
+        request.repeated = True
+        self._heads[head] = (head, request)

@@ -123,7 +123,7 @@ def parse_fields(block: bytes, limit: int) -> Fields:
     if len(variables) != len(pairs) or "" in variables:
         variables = _combine(pairs, block)
     fields = Fields(block, variables)
-    if not OPTIONS.isdisjoint(variables):
+    if not READ_AT_ONCE.isdisjoint(variables):
         _read_options(fields)
     return fields
 
@@ -163,12 +163,13 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
     return variables
 
 
-# Variables of fields that decide the framing of the body and the life of the connection.
-OPTIONS: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
+# Variables of fields that ``_read_options`` reads; Host and Transfer-Encoding wait for the request line, see
+# ``complete_head``.
+READ_AT_ONCE: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
 
 
 def _read_options(fields: Fields) -> None:
-    """Read out of the fields what decides the framing of the body and the life of the connection."""
+    """Read Content-Length, Connection and Expect out of the fields."""
     variables = fields.variables
     length = variables.get("CONTENT_LENGTH")
     if length is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from wsgiserver.forms import Form, make_form
+from wsgiserver.forms import Form, RecentHeads, make_form
 from wsgiserver.grammar import CHUNK_LINE, LINE_BREAK, PLAIN_CHUNK_LINE
 from wsgiserver.heads import (
     RequestLine,
@@ -43,40 +43,6 @@ LONG_HEAD: Final = 4096
 # A form takes as long to make as three heads to parse, and pays from the third on that fits in. So it is made when two
 # in a row did not fit, and no more when so many did not: that client changes more than values.
 MISFITS: Final = 8
-
-
-class RecentHeads:
-    """Heads that came lately, and more than once, on any connection of a server; one thread at a time uses it.
-
-    Clients of one kind send the same heads, a monitor or a load balancer above all. Of what came once only the hash is
-    kept: most of that never comes again.
-    """
-
-    HEADS: Final = 64
-    LENGTH: Final = 1024
-    HASHES: Final = 256
-
-    def __init__(self) -> None:
-        self._heads: dict[bytes, tuple[bytes, Request]] = {}
-        self._once: set[int] = set()
-
-    def get(self, head: bytes) -> tuple[bytes, Request] | None:
-        """Give a head and its request, or None; the bytes are those that all share."""
-        return self._heads.get(head)
-
-    def note(self, head: bytes, request: Request) -> None:
-        """Note that a head came that is not here."""
-        if len(head) > self.LENGTH:
-            return
-        if hash(head) not in self._once:
-            if len(self._once) >= self.HASHES:
-                self._once.clear()
-            self._once.add(hash(head))
-            return
-        if len(self._heads) >= self.HEADS:
-            self._heads.clear()
-        request.repeated = True
-        self._heads[head] = (head, request)
 
 
 class Limits(Protocol):
@@ -118,8 +84,9 @@ class Reader:
     """
 
     __slots__ = (
-        "_count", "_extensions", "_form", "_head", "_left", "_limits", "_line", "_misfits", "_phase",
-        "_quick", "_recent", "_request", "_searched", "_total", "asked", "behind", "pending", "trailers",
+        "_body_size", "_count", "_empty_lines", "_extensions", "_form", "_head", "_left", "_limits", "_line",
+        "_misfits", "_phase", "_quick", "_recent", "_request", "_searched", "_total", "asked", "behind", "pending",
+        "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, recent: RecentHeads | None = None) -> None:
@@ -139,11 +106,13 @@ class Reader:
         # Within the buffer: where the line that is being read begins; where the search for its end goes on.
         self._line = 0
         self._searched = 0
-        # Lines and octets of this head or trailer section so far.
+        # Empty lines before this head; field lines, and their octets, of this head or trailer section so far.
+        self._empty_lines = 0
         self._count = 0
         self._total = 0
-        # Octets of the body or the chunk that are still to come; of its extensions so far.
+        # Octets of the body or the chunk that are still to come; of all chunks so far, and of their extensions.
         self._left = 0
+        self._body_size = 0
         self._extensions = 0
         # ``read_body`` has stopped though there was more to read: to be called again when others have had their turn.
         self.behind = False
@@ -215,7 +184,7 @@ class Reader:
                 return request if not request.fields.has_body else self._begin_body(request)
             self._phase = Phase.REQUEST_LINE
             self.asked = None
-            self._count = self._total = self._line = self._searched = 0
+            self._empty_lines = self._line = self._searched = 0
         return self._scan_head()
 
     def _parse(self, head: bytes) -> Request:
@@ -303,8 +272,8 @@ class Reader:
         return BadRequest(400, reason, "RFC 9112 section 7.1.1", line, len(line))
 
     def _skip_empty_line(self) -> None:
-        self._count += 1
-        if self._count > EMPTY_LINES:
+        self._empty_lines += 1
+        if self._empty_lines > EMPTY_LINES:
             reason = f"more than {EMPTY_LINES} empty lines stand before the request line"
             raise BadRequest(400, reason, "RFC 9112 section 2.2", b"", 0)
         self._drop(2)
@@ -360,7 +329,7 @@ class Reader:
         elif fields.chunked:
             self._phase = Phase.CHUNK_LINE
             self._line = self._searched = 0
-            self._total = self._extensions = 0
+            self._body_size = self._extensions = 0
             self.trailers = []
         return request
 
@@ -369,7 +338,10 @@ class Reader:
         return BadRequest(413, reason, "RFC 9110 section 15.5.14")
 
     def read_body(self) -> bytes:
-        """Give bytes of the body that are here, decoded, or b""; see ``complete``, ``behind``. Raises BadRequest."""
+        """Give bytes of the body that are here, decoded, or b""; see ``complete``, ``behind``.
+
+        Raises ``BadRequest``.
+        """
         if self._phase is Phase.LENGTH:
             buffer = self.pending
             if type(buffer) is bytes and len(buffer) == self._left:
@@ -399,19 +371,19 @@ class Reader:
     def _take_plain_chunks(self, pieces: list[bytes]) -> bool:
         """Take chunks that are here whole and have no extensions, 2 of 3.4 µs sooner; False when the next is none."""
         buffer = self.pending
-        total = self._total
+        body_size = self._body_size
         at = 0
         while len(pieces) < CHUNKS_AT_ONCE and (match := PLAIN_CHUNK_LINE.match(buffer, at)) is not None:
             size = int(match[1], 16)
             start = match.end()
             end = start + size
-            if not size or buffer[end : end + 2] != b"\r\n" or total + size > self._limits.limit_body:
+            if not size or buffer[end : end + 2] != b"\r\n" or body_size + size > self._limits.limit_body:
                 break
-            total += size
+            body_size += size
             pieces.append(bytes(buffer[start:end]))
             at = end + 2
         if at:
-            self._total = total
+            self._body_size = body_size
             self._drop(at)
         return at > 0
 
@@ -446,8 +418,8 @@ class Reader:
         if len(extensions) > EXTENSION_LIMIT or self._extensions > EXTENSIONS_LIMIT:
             raise BadRequest(400, "the chunk extensions are too long", "RFC 9112 section 7.1.1", line, len(digits))
         size = int(digits, 16)
-        self._total += size
-        if self._total > self._limits.limit_body:
+        self._body_size += size
+        if self._body_size > self._limits.limit_body:
             raise self._body_too_large()
         self._left = size
         self._phase = Phase.CHUNK_DATA

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol, runtime_checkable
 
-from wsgiserver.http11 import RecentHeads
+from wsgiserver.forms import RecentHeads
 from wsgiserver.messages import BadResponse
 from wsgiserver.settings import Settings
 from wsgiserver.version import __version__
