@@ -50,11 +50,11 @@ class Form:
         Raises ``BadRequest`` as ``parse_request_line`` does.
         """
         text = head.decode("latin-1")
-        start, between = self._start, self._behind_target
+        start, behind = self._start, self._behind_target
         at = len(start)
         until = text.find(" ", at)
         # What is not within ASCII is left to those who parse, and below, so is white space around a value.
-        if not text.startswith(start) or not text.startswith(between, until) or not text.isascii():
+        if not text.startswith(start) or not text.startswith(behind, until) or not text.isascii():
             return None
         target = text[at:until]
         if target[:1] != "/" or "#" in target or not target.isprintable():
@@ -64,7 +64,7 @@ class Form:
             path = decode_path(path.encode("latin-1"), head[: head.find(b"\r\n")])
         like = self._request
         fields = like.fields
-        at = until + len(between)
+        at = until + len(behind)
         if self._parts:
             block = head[self._block_at + len(target) : -2]
             variables = fields.variables.copy()

@@ -1,4 +1,4 @@
-"""Holds the patterns of RFC 9110 and RFC 9112 as compiled expressions over bytes; ``heads`` and ``http11`` use them.
+"""Holds the patterns of RFC 9110 and RFC 9112 as compiled expressions, for all who check what was sent.
 
 Each pattern stands beside the ABNF it was made from. Quantifiers are possessive (``*+``) wherever two neighbours
 could match the same byte, so that no input, however hostile, costs more than time in proportion to its length.
@@ -115,6 +115,8 @@ ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://([^/?]*+)([^?]*
 
 # RFC 9110 section 8.6:  Content-Length = 1*DIGIT
 DIGITS: Final = re.compile(rb"[0-9]++")
+# A length of more digits would not fit into 64 bits, and int() refuses thousands of them in a way of its own.
+LENGTH_DIGITS: Final = 19
 
 # What an application gives is text: the same rules once more, as patterns over str.
 HEADER_NAME: Final = re.compile(TOKEN.decode())

@@ -13,6 +13,7 @@ from wsgiserver.grammar import (
     DIGITS,
     FIELD_LINE,
     FIELD_LINES,
+    LENGTH_DIGITS,
     LINE_BREAK,
     NAMED_HOST,
     PCT_ENCODED,
@@ -185,12 +186,12 @@ def _read_options(fields: Fields) -> None:
 
 
 def _content_length(text: str) -> int:
-    # Python's int() takes "+5", "5_0" and Arabic digits too; the RFC takes digits. 19 digits fit into 64 bits.
+    # Python's int() takes "+5", "5_0" and Arabic digits too; the RFC takes digits.
     if not DIGITS.fullmatch(text.encode("latin-1")):
         reason = "Content-Length is not a row of digits"
         raise BadRequest(400, reason, "RFC 9112 section 6.3", b"Content-Length: " + text.encode("latin-1"), 16)
     text = text.lstrip("0") or "0"
-    return int(text) if len(text) <= 19 else 10**19
+    return int(text) if len(text) <= LENGTH_DIGITS else 10**LENGTH_DIGITS
 
 
 # -- The request line ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Holds what the reader found, a ``Request`` with its ``Fields``, and who is at fault when something is wrong.
 
-``http11`` makes these objects; ``environ``, ``gateway`` and ``connection`` read them. All of them are pure data.
+``heads`` and ``forms`` make the requests, for ``http11``; who answers them or tells of them reads them. ``responses``
+and ``exchange`` raise what an application is to blame for. All of them are pure data.
 """
 
 from typing import Any, Final

@@ -7,7 +7,7 @@ body is delimited is decided in one place, ``frame``.
 from enum import Enum, auto
 from typing import Final
 
-from wsgiserver.grammar import HEADER_NAME, HEADER_VALUE, STATUS
+from wsgiserver.grammar import HEADER_NAME, HEADER_VALUE, LENGTH_DIGITS, STATUS
 from wsgiserver.messages import BadResponse, Request
 
 
@@ -54,8 +54,6 @@ _heads: dict[tuple[str, tuple[tuple[str, str], ...]], ResponseHead] = {}
 KNOWN_HEADS: Final = 512
 KNOWN_HEAD_LENGTH: Final = 1024
 
-# More digits would not fit into 64 bits, and int() refuses thousands of them in a way of its own.
-LENGTH_DIGITS: Final = 19
 # The statuses that allow no body: RFC 9110 sections 15.3.5, 15.3.6, 15.4.5.
 BODYLESS: Final = frozenset((204, 205, 304))
 OWN_DATE: Final = 1
@@ -166,7 +164,8 @@ def frame(head: ResponseHead, request: Request, length: int | None, keep_alive: 
     ============================== ======================= =================
     the response                   header added            framing
     ============================== ======================= =================
-    204, 205, 304                  none                    NONE
+    205                            Content-Length: 0       NONE
+    204, 304                       none                    NONE
     to HEAD                        Content-Length if known NONE
     has a Content-Length           none                    LENGTH
     has a body of known length     Content-Length          LENGTH

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from wsgiserver.grammar import HEADER_NAME
+from wsgiserver.grammar import HEADER_NAME, LENGTH_DIGITS
 from wsgiserver.responses import HOP_BY_HOP
 
 Severity = Literal["error", "warning"]
@@ -291,7 +291,7 @@ def _value_faults(name: str, value: str) -> Found:
 
 def length_of(value: str) -> int | None:
     """Read a Content-Length; None where it is no row of digits, or so many that no body can have them."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= 19 else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= LENGTH_DIGITS else None
 
 
 def environ_faults(environ: Any) -> Found:

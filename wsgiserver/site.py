@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from wsgiserver.forms import RecentHeads
 from wsgiserver.messages import BadResponse
+from wsgiserver.responses import OWN_DATE, OWN_SERVER
 from wsgiserver.settings import Settings
 from wsgiserver.version import __version__
 
@@ -101,7 +102,8 @@ class Site:
             (observer.observe_turn, True) if isinstance(observer, TurnObserver) else (observer, False)
             for observer in observers
         )
-        # What has finished, as long as the observers were not shown it; the loop's leader appends.
+        # What has finished, as long as the observers were not shown it; the loop's leader appends, and who closes the
+        # loop, or hands something in after that.
         self.finished: list[Any] = []
         self.multithread = multithread
         # What wsgiserver.will_block calls: an application says so before it blocks.
@@ -116,7 +118,8 @@ class Site:
         self.closed = False
         # This is a child process that the application forked; the server is its parent's.
         self.forked = False
-        self.head_ends = (b"", b"", b"", b"")
+        # The ends of this second's heads, by ``ResponseHead.own``; see ``tick``.
+        self.head_ends: tuple[bytes, ...] = ()
         self.tick(time.time())
 
     def tick(self, now: float) -> None:
@@ -134,10 +137,15 @@ class Site:
         name = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"
         date = f"Date: {name} {hour:02}:{minute:02}:{second:02} GMT\r\n".encode()
         server = b"Server: wsgiserver\r\n" if self.settings.server_header else b""
-        self.head_ends = (date + server + b"\r\n", server + b"\r\n", date + b"\r\n", b"\r\n")
+        self.head_ends = tuple(
+            [
+                (b"" if own & OWN_DATE else date) + (b"" if own & OWN_SERVER else server) + b"\r\n"
+                for own in range((OWN_DATE | OWN_SERVER) + 1)
+            ]
+        )
 
     def show_finished(self) -> None:
-        """Show the observers what has finished since the last time; for the loop's leader. Never raises."""
+        """Show the observers what has finished since the last time; for those who append to it. Never raises."""
         if not self.finished:
             return
         finished, self.finished = self.finished, []
