@@ -364,7 +364,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"(../../wsgiserver/http11.py) | {http11.CHUNK_SIZE_DIGITS} hex digits |",
         f"(../../wsgiserver/http11.py) | {http11.EXTENSION_LIMIT} bytes |",
         f"(../../wsgiserver/http11.py) | {http11.EXTENSIONS_LIMIT >> 10} KiB |",
-        f"| {connection.HEAD_APPETITE >> 10} KiB; in a body {connection.BODY_APPETITE >> 10} KiB |",
+        f"| {connection.HEAD_RECEIVE_SIZE >> 10} KiB; in a body {connection.BODY_RECEIVE_SIZE >> 10} KiB |",
         f"| {connection.LINGER_SIZE >> 20} MiB, {connection.LINGER_TIME:g} s |",
         f"| {files.FILE_SHARE >> 20} MiB | the others have their turn",
         f"(../../wsgiserver/loop.py) | {loop.COHORT} |",

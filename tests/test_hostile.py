@@ -25,7 +25,7 @@ import pytest
 from conftest import PATIENCE
 
 from wsgiserver import Server
-from wsgiserver.connection import HEAD_APPETITE, Connection
+from wsgiserver.connection import HEAD_RECEIVE_SIZE, Connection
 from wsgiserver.exchange import Exchange
 from wsgiserver.site import Environ
 from wsgiserver.states import State
@@ -549,7 +549,7 @@ def test_requests_sent_ahead_are_read_no_further_while_one_is_answered() -> None
                 sent += client.socket.send(GET * 1000)
         assert sent < 100_000_000
         (connection,) = home.connections
-        assert len(connection._reader.pending) <= HEAD_APPETITE
+        assert len(connection._reader.pending) <= HEAD_RECEIVE_SIZE
         home.app.go_on.set()
 
 

@@ -21,7 +21,7 @@ from conftest import PATIENCE
 
 import wsgiserver.pollers
 from wsgiserver.addresses import parse_address
-from wsgiserver.connection import HEAD_APPETITE, Connection
+from wsgiserver.connection import HEAD_RECEIVE_SIZE, Connection
 from wsgiserver.exchange import ENDED, Exchange
 from wsgiserver.loop import COHORT, Loop
 from wsgiserver.pollers import Poller, SelectorPoller, Waker
@@ -650,7 +650,7 @@ def test_a_client_that_pipelines_and_never_reads_is_not_read_on_and_on(house: An
             made.turn()
     assert made.states == ["WRITING"]
     (connection,) = made.loop.connections.values()
-    assert len(connection._reader.pending) <= HEAD_APPETITE
+    assert len(connection._reader.pending) <= HEAD_RECEIVE_SIZE
     answered = len(made.exchanges)
     made.turn(5)
     assert len(made.exchanges) == answered

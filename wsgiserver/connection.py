@@ -38,8 +38,8 @@ LINGER_SIZE: Final = 1024 * 1024
 # Octets of a body from which on that is done also where the client has asked for the end.
 LINGER_FROM: Final = 16 * 1024
 # Octets asked of the client at a time: for heads, for bodies.
-HEAD_APPETITE: Final = 16 * 1024
-BODY_APPETITE: Final = 256 * 1024
+HEAD_RECEIVE_SIZE: Final = 16 * 1024
+BODY_RECEIVE_SIZE: Final = 256 * 1024
 
 
 class Connection:
@@ -47,8 +47,8 @@ class Connection:
 
     __slots__ = (
         "_base", "_body", "_corked", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received", "abrupt",
-        "appetite", "deadline", "descriptor", "exchange", "interest", "outlasted", "queued", "site", "state", "stream",
-        "watched",
+        "deadline", "descriptor", "exchange", "interest", "outlasted", "queued", "receive_size", "site", "state",
+        "stream", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,7 @@ class Connection:
         self.state = HEAD
         self.deadline = now + site.settings.timeout_head
         # How many octets to ask the client for.
-        self.appetite = HEAD_APPETITE
+        self.receive_size = HEAD_RECEIVE_SIZE
         # What came and was not yet given to the reader.
         self._received = b""
         # -- one request and its response
@@ -86,9 +86,7 @@ class Connection:
         self._dropped = 0  # octets, while lingering
         # -- the loop's notes: what the poller watches, and of which descriptor; whether the connection waits in the
         # deque of those to run
-        self.descriptor = -1
-        self.interest = NOTHING
-        self.queued = False
+        self.descriptor, self.interest, self.queued = -1, NOTHING, False
 
     # -- what comes: the loop's leader -----------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class Connection:
             self._refuse(bad, now)
             return False
         except (OSError, MemoryError) as error:
-            self._excuse(error, now)
+            self._refuse_body(error, now)
             return False
         self.state = ANSWERING
         return True
@@ -160,12 +158,12 @@ class Connection:
             else:
                 self._body = store(self._body, data, self.site.settings.buffer_body)
         if not whole:
-            self.appetite = BODY_APPETITE
+            self.receive_size = BODY_RECEIVE_SIZE
             self._enter(BODY, now)
             if reader.behind:
                 self._hand_in(self)  # ``flush`` says that there is more to read
             return False
-        self.appetite = HEAD_APPETITE
+        self.receive_size = HEAD_RECEIVE_SIZE
         if self._body is not None:
             self._body.seek(0)
         return True
@@ -174,7 +172,7 @@ class Connection:
         """Answer that the request cannot be."""
         self._answer(refusal(bad, terse=self.site.settings.terse_errors), bad, now)
 
-    def _excuse(self, error: OSError | MemoryError, now: float) -> None:
+    def _refuse_body(self, error: OSError | MemoryError, now: float) -> None:
         """Answer that the body cannot be kept, on a disk that is full or missing, or in a memory that is full."""
         clear_frames(error)  # which have pieces of it
         drop(self._body)
@@ -230,7 +228,7 @@ class Connection:
                 body.close()
         if exchange.error is not None:
             clear_frames(exchange.error)
-        if exchange.first is not None and (self.site.forked or not exchange.ends_first()):
+        if exchange.end_lock is not None and (self.site.forked or not exchange.ends_first()):
             self._hand_in(self)
 
     @property
@@ -359,7 +357,7 @@ class Connection:
                 self._enter(WRITING, now)
             return False
         except OSError as error:
-            self._lose(error, now)
+            self._client_left(error, now)
             return False
         exchange = self.exchange
         if self.outlasted is not None:
@@ -375,16 +373,17 @@ class Connection:
                 exchange.end(now, not self._cut)
             self.exchange = None
             if self._cut:
-                self.state = CLOSED
-                if not self.abrupt:
-                    self._part(exchange, now)
+                if self.abrupt:
+                    self.state = CLOSED
+                else:
+                    self._linger(exchange, now)
                 return False
-            if exchange.first is not None and exchange.keep_alive and exchange.ends_first():
+            if exchange.end_lock is not None and exchange.keep_alive and exchange.ends_first():
                 self.outlasted = exchange
                 self.state = ANSWERING
                 return False
         if not exchange.keep_alive:
-            self._part(exchange, now)
+            self._linger(exchange, now)
             return False
         self.state = IDLE
         self.deadline = now + self.site.settings.timeout_keep_alive
@@ -405,7 +404,7 @@ class Connection:
         self._close_file()
         return True
 
-    def _part(self, exchange: Exchange, now: float) -> None:
+    def _linger(self, exchange: Exchange, now: float) -> None:
         """Close the connection without losing the response to a reset (RFC 9112 section 9.6)."""
         foreseen = not (self._cut or exchange.request.keep_alive or isinstance(exchange.error, BadRequest))
         # A large response is on its way for a while, in which something may come.
@@ -423,7 +422,7 @@ class Connection:
         except OSError:  # nothing there, as usual; or the client has gone
             return False
 
-    def _lose(self, error: OSError, now: float) -> None:
+    def _client_left(self, error: OSError, now: float) -> None:
         """Finish an exchange whose client left while the response was on its way."""
         if self.exchange is not None:
             self.exchange.error = self.exchange.error or error
@@ -442,11 +441,12 @@ class Connection:
         The caller sees to it that no exchange owns the connection.
         """
         settings = self.site.settings
+        reason = ""
         if self.state is HEAD and self._reader.begun:
             reason = f"the head was not whole after {settings.timeout_head:g} seconds"
-            self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
         elif self.state is BODY:
             reason = f"nothing of the body came for {settings.timeout_body:g} seconds"
+        if reason:
             self._refuse(BadRequest(408, reason, "RFC 9110 section 15.5.9"), now)
         elif self.state is WRITING:
             # The system calls a socket writable when a good part of its buffer is free; to a client that reads slowly,
@@ -455,7 +455,7 @@ class Connection:
             if self.state is not WRITING or self.deadline > now:
                 return more
             self.abrupt = True
-            self._lose(TimeoutError(f"the client read nothing for {settings.timeout_send:g} seconds"), now)
+            self._client_left(TimeoutError(f"the client read nothing for {settings.timeout_send:g} seconds"), now)
         else:
             self.close()
         return False

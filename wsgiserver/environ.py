@@ -80,7 +80,7 @@ def base_environ(site: Site, name: str, port: str) -> Environ:
     }
 
 
-def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes]) -> Environ:
+def make_environ(base: Environ, request: Request, stream: Stream, body: IO[bytes]) -> Environ:
     """Make the environ of one request (PEP 3333, "environ Variables"; RFC 3875 section 4.1)."""
     like = request if request.repeated else request.like
     if like is None:
@@ -93,8 +93,8 @@ def make_environ(base: Environ, request: Request, peer: Stream, body: IO[bytes])
         if like is not request:
             environ.update(request.fields.variables)
             _set_target(environ, request)
-    environ["REMOTE_ADDR"] = peer.peer_host
-    environ["REMOTE_PORT"] = peer.peer_port
+    environ["REMOTE_ADDR"] = stream.peer_host
+    environ["REMOTE_PORT"] = stream.peer_port
     environ["wsgi.input"] = body
     return environ
 

@@ -101,7 +101,7 @@ class Exchange:
         # The channel has taken the end of it, and is no longer this exchange's.
         self.delivered = False
         # Where the application may go on after that: taken by whichever ends first, the application or the response.
-        self.first: Lock | None = None
+        self.end_lock: Lock | None = None
         self.channel = channel
         self._head: ResponseHead | None = None
         self._framing = NONE
@@ -146,15 +146,17 @@ class Exchange:
 
     def outlast(self) -> None:
         """Note that the application may go on when all of the response was laid down, up to its ``close()``."""
-        if self.first is None:
-            self.first = Lock()
+        if self.end_lock is None:
+            self.end_lock = Lock()
 
     def ends_first(self) -> bool:
         """Whether the application, or the response, has ended before the other has; each asks once, on any thread.
 
-        Whoever is told no lets the connection go on to its next request: requests of one client do not overlap.
+        To be asked only where there is an ``end_lock``. Whoever is told no lets the connection go on to its next
+        request: requests of one client do not overlap.
         """
-        return self.first is not None and self.first.acquire(False)
+        assert self.end_lock is not None
+        return self.end_lock.acquire(False)
 
     # -- PEP 3333 --------------------------------------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class Exchange:
         is no ``bytes``, or for more of them than Content-Length says.
         """
         if type(data) is not bytes:
-            raise BadResponse(f"a chunk of the body is a {type(data).__name__}, not bytes (PEP 3333)")
+            raise _not_bytes(data)
         if not data:
             return
         head = b""
@@ -250,7 +252,7 @@ class Exchange:
         Raises ``BadResponse`` when fewer octets came than Content-Length says.
         """
         if type(body) is not bytes:
-            raise BadResponse(f"a chunk of the body is a {type(body).__name__}, not bytes (PEP 3333)")
+            raise _not_bytes(body)
         if self.progress is STARTED or self.progress is WAITING:
             if self._lay_whole(body):
                 return
@@ -369,3 +371,7 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self.progress.name}>"
+
+
+def _not_bytes(chunk: object) -> BadResponse:
+    return BadResponse(f"a chunk of the body is a {type(chunk).__name__}, not bytes (PEP 3333)")

@@ -192,9 +192,9 @@ class Loop:
         """Receive from a client; False when nothing is there."""
         try:
             if self.crowded and self._held_calls is not None:
-                data = self._held_calls.recv(connection.descriptor, connection.appetite)
+                data = self._held_calls.recv(connection.descriptor, connection.receive_size)
             else:
-                data = connection.stream.recv(connection.appetite)
+                data = connection.stream.recv(connection.receive_size)
         except BlockingIOError:
             self._settle(connection)
             return False

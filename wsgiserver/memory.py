@@ -177,7 +177,7 @@ class Line:
 
     def _receive(self) -> None:
         try:
-            data = self.stream.recv(self.connection.appetite)
+            data = self.stream.recv(self.connection.receive_size)
         except OSError:
             data = b""
         self._ready = self.connection.receive(data)
