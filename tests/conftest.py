@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 from wsgiserver import Server
+from wsgiserver.connection import Connection
+from wsgiserver.states import NEXT, State
 
 # Seconds after which a test that waits for the other side has failed. No test that passes waits as long.
 PATIENCE = 30.0
@@ -78,6 +80,29 @@ class _Lender:
 
     def close(self) -> None:
         pass
+
+
+# Moves of a connection from one state to another that the table does not know.
+_unknown_moves: list[str] = []
+_state = vars(Connection)["state"]  # the slot
+
+
+def _move(connection: Connection, state: State) -> None:
+    before = getattr(connection, "state", None)
+    if before is not None and state is not before and state not in NEXT[before]:
+        _unknown_moves.append(f"{before.name} to {state.name}")
+    _state.__set__(connection, state)
+
+
+Connection.state = property(_state.__get__, _move)  # type: ignore[assignment, method-assign]
+
+
+@pytest.fixture(autouse=True)
+def only_known_moves() -> Iterator[None]:
+    """Fail the test in which a connection, on whichever thread, makes a move that is not in the table of states."""
+    _unknown_moves.clear()
+    yield
+    assert not _unknown_moves
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 
 class Interest(Enum):
@@ -19,19 +19,7 @@ class Interest(Enum):
 class State(Enum):
     """The states of a connection, and for each what the poller watches and which setting bounds its time.
 
-    ============ =========================== =========================
-    from         when                        to
-    ============ =========================== =========================
-    HEAD         the head is whole           ANSWERING, or BODY first
-    BODY         the body is whole           ANSWERING
-    ANSWERING    the response was laid down  IDLE, WRITING, LINGERING, CLOSED
-    WRITING      all of it has left          the same; BODY after 100 (Continue)
-    IDLE         a first byte came           HEAD, or where HEAD leads if the head is whole
-    LINGERING    the client has left         CLOSED
-    ============ =========================== =========================
-
-    From any of them but ANSWERING the end of the client or of the time leads to CLOSED, by way of an answer where
-    one is due.
+    Which may follow which is told by ``NEXT``.
     """
 
     HEAD = (Interest.READ, "timeout_head", "waits for a head, or for the rest of one")
@@ -51,6 +39,24 @@ class State(Enum):
 # For code that every request goes through: to look a member up in its class takes ten times as long as a global.
 NOTHING, READ, WRITE = Interest
 HEAD, BODY, ANSWERING, WRITING, IDLE, LINGERING, CLOSED = State
+
+# Which states may follow each, the usual ones first. A head or a body that is refused, or does not come in time, is
+# answered too. Each ends in CLOSED when its client leaves, or its time is over, or the server.
+NEXT: Final = {
+    # The head is whole, and with it the body, or not yet.
+    HEAD: (ANSWERING, BODY, CLOSED),
+    # The body is whole; or 100 (Continue), which asks for it, does not leave at once.
+    BODY: (ANSWERING, WRITING, CLOSED),
+    # The response was laid down, and has left or not.
+    ANSWERING: (IDLE, WRITING, LINGERING, CLOSED),
+    # All has left: the response, whose application may go on, or 100 (Continue).
+    WRITING: (IDLE, LINGERING, CLOSED, ANSWERING, BODY),
+    # A first byte came, or more.
+    IDLE: (HEAD, ANSWERING, BODY, CLOSED),
+    # The client has left.
+    LINGERING: (CLOSED,),
+    CLOSED: (),
+}
 
 
 class Stream(Protocol):
