@@ -395,6 +395,16 @@ def test_the_last_exchanges_are_kept_with_all_that_passed() -> None:
     assert last.error is None
 
 
+def test_what_start_response_was_told_by_name_is_recorded_as_what_it_is() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response(headers=[("Content-Type", "text/plain")], status="200 OK")
+        return [b"hello"]
+
+    through = wire(application)
+    call(through, make_environ())
+    assert through.exchanges[-1].calls == [("200 OK", [("Content-Type", "text/plain")], False)]
+
+
 def test_an_exchange_that_failed_is_kept_with_its_error() -> None:
     through = wire(failing)
     with pytest.raises(Broken):

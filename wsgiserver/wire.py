@@ -198,8 +198,10 @@ class _Call:
         calls = self.exchange.calls
 
         def start(*args: Any, **named: Any) -> Any:
-            status, headers, exc_info = (*args, *named.values(), None, None, None)[:3]
-            calls.append(StartCall(status, headers.copy() if type(headers) is list else headers, exc_info is not None))
+            told = {**dict(zip(("status", "headers", "exc_info"), args, strict=False)), **named}
+            status, headers = told.get("status"), told.get("headers")
+            headers = headers.copy() if type(headers) is list else headers
+            calls.append(StartCall(status, headers, told.get("exc_info") is not None))
             return start_response(*args, **named)
 
         return self.application(environ, start)
