@@ -1142,6 +1142,25 @@ def test_who_has_asked_before_the_stop_is_answered_though_nobody_had_the_time_to
     assert has_left(silent)
 
 
+def test_a_listener_that_fails_at_the_stop_keeps_nobody_from_an_answer(house: Any, join: Any) -> None:
+    """Its other owner may have shut it down."""
+
+    class ShutDown(Listener):
+        def accept(self) -> Stream | None:
+            if made.loop._stop_at is not None:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return super().accept()
+
+    made = house(listener=ShutDown)
+    client = join(made)
+    made.turn_until(lambda: made.loop.connections)
+    client.send(GET)
+    made.loop.stop(30)
+    made.turn_until(lambda: made.loop.over)
+    assert client.response().content == b"hello"
+    assert "takes no more clients" in made.errors.getvalue()
+
+
 def test_a_loop_that_is_stopped_closes_the_idle_and_waits_for_the_others(house: Any, join: Any) -> None:
     made = house()
     silent, idle = join(made), join(made, GET)

@@ -392,7 +392,7 @@ class Loop:
         """Close what can be closed now; be over when nothing is left, or the time is."""
         if self._stopping_since is None:
             self._stopping_since = self._now
-            for listener, base in self._listeners.values():
+            for listener, base in list(self._listeners.values()):  # who fails now leaves the table
                 before = -1
                 while before < len(self.connections):  # those who are at the door may have asked already
                     before = len(self.connections)
