@@ -275,7 +275,7 @@ class StagedBaton(Baton):
         """No time of the processor's passes on stage: who blocks there sleeps."""
         return 0.0
 
-    def _computed_beside(self) -> dict[Any, float]:
+    def _computed_beside(self, process: float) -> dict[Any, float]:
         """Let another thread have this share of the time."""
         return {"another": self.share_beside * self.stage.now}
 
@@ -597,12 +597,12 @@ def test_what_a_thread_computed_while_it_led_is_not_held_against_it() -> None:
     baton = Baton(lambda: False, 2)
     worker = Computing(baton, "one")
     baton._crew = [worker, Thread()]
-    before = baton._computed_beside()
+    before = baton._computed_beside(8.0)
     worker.give(_Order.LEAD)
     baton._leader = worker
-    assert 1.0 not in baton._computed_beside().values()
+    assert 1.0 not in baton._computed_beside(8.0).values()
     baton._leader = None
-    after = baton._computed_beside()
+    after = baton._computed_beside(8.0)
     assert [key for key, computed in before.items() if computed == 1.0] == [(worker, 0)]
     assert [key for key, computed in after.items() if computed == 1.0] == [(worker, 1)]
 
@@ -632,16 +632,15 @@ class Computing(_Worker):
 def test_threads_of_the_application_have_what_the_process_has_had_and_the_pool_and_the_watch_have_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(time, "process_time", lambda: 8.0)
     monkeypatch.setattr(time, "thread_time", lambda: 0.5)
     baton = Baton(lambda: False, 2)
     baton._crew = [Computing(baton, "one"), Computing(baton, "two"), Thread()]
     baton._leader = baton._crew[0]  # type: ignore[assignment]
-    before = baton._computed_beside()
+    before = baton._computed_beside(8.0)
     assert sorted(before.values()) == [1.0, 5.5]
     baton._crew.append(Computing(baton, "three"))
-    assert 4.5 in baton._computed_beside().values()
-    others = before.keys() - baton._computed_beside().keys()
+    assert 4.5 in baton._computed_beside(8.0).values()
+    others = before.keys() - baton._computed_beside(8.0).keys()
     assert [before[key] for key in others] == [5.5], "who has come or gone makes no time of anybody's"
 
 
@@ -650,7 +649,7 @@ def test_nothing_is_said_of_other_threads_where_the_system_does_not_tell_the_tim
     worker = Computing(baton, "one")
     worker.computed = lambda: None  # type: ignore[method-assign]
     baton._crew = [worker]
-    assert baton._computed_beside() == {}
+    assert baton._computed_beside(8.0) == {}
 
 
 @pytest.mark.parametrize(("threads", "held"), [(1, True), (2, False)])

@@ -1125,7 +1125,7 @@ def test_a_loop_tells_for_how_long_it_has_waited(house: Any, join: Any) -> None:
     made.turn_until(lambda: made.exchanges)
     made.turn_until(lambda: not made.loop.connections)
     assert made.poller.now > began + 10
-    assert made.loop.idle == pytest.approx(made.poller.now - began - 10)
+    assert made.loop.idle_time == pytest.approx(made.poller.now - began - 10)
 
 
 # Stopping

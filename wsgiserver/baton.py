@@ -134,7 +134,7 @@ class Baton:
       becomes another; never twice at once. It must be quick, not raise, and not use the baton.
     - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
     - ``wake``: called, on any thread, when the leader is not to wait in its turn, or in the next; as quick.
-    - ``idle``: gives the seconds that leaders have waited in their turns, since they had nothing to do; on any thread.
+    - ``idle_time``: gives the seconds that leaders have waited in their turns, with nothing to do; on any thread.
     - ``name``: begins the names of the threads.
     """
 
@@ -150,11 +150,11 @@ class Baton:
         crowded: Callable[[Crowd], object] = lambda crowd: None,
         failed: Callable[[BaseException], object] = lambda error: None,
         wake: Callable[[], object] = lambda: None,
-        idle: Callable[[], float] = lambda: 0.0,
+        idle_time: Callable[[], float] = lambda: 0.0,
         name: str = "wsgiserver",
     ) -> None:
-        self.turn, self.crowded, self.failed, self.wake, self.idle = turn, crowded, failed, wake, idle
-        self.name = name
+        self.turn, self.crowded, self.failed, self.wake = turn, crowded, failed, wake
+        self.idle_time, self.name = idle_time, name
         self.threads, self.tick, self.rest = threads, tick, rest
         # The leader's.
         self._calls = 0  # inline calls begun
@@ -434,17 +434,17 @@ class Baton:
         computed = self._leader.computed() if self._leader is not None else None
         return monotonic() if computed is None else computed
 
-    def _computed_beside(self) -> dict[Hashable, float]:
+    def _computed_beside(self, process: float) -> dict[Hashable, float]:
         """Seconds that each thread of the process but the leader has computed, by its job, where that can be told.
 
-        The threads that are not of the pool, the application's own, have what the process has had, and neither the pool
-        nor the watch.
+        The threads that are not of the pool, the application's own, have what the ``process`` has had, and neither the
+        pool nor the watch.
         """
         pool = [t for t in self._crew if isinstance(t, _Worker) and t.is_alive()]
         told = {worker: computed for worker in pool if (computed := worker.computed()) is not None}
         beside: dict[Hashable, float] = {(w, w.jobs): told[w] for w in told if w is not self._leader}
         if len(told) == len(pool):
-            beside["others", *pool] = time.process_time() - time.thread_time() - sum(told.values())
+            beside["others", *pool] = process - time.thread_time() - sum(told.values())
         return beside
 
     def _tick(self, seconds: float) -> bool:
@@ -455,7 +455,8 @@ class Baton:
         late = now - began - seconds
         self._crowds.waits(late)
         if self._crowds.is_due(now):
-            self._crowds.look(now, self._computed_beside(), time.process_time())
+            process = time.process_time()
+            self._crowds.look(now, self._computed_beside(process), process)
         self._set_crowd(self._crowds.crowd(now))
         return late < LATE
 
@@ -472,7 +473,7 @@ class Baton:
         while not self._over:
             in_time = self._tick(watch.pause(self._crowd))
             calls = self._calls
-            active = self._clock() - self.idle()
+            active = self._clock() - self.idle_time()
             sight = watch.look(calls, not self._baton.locked(), active, self._computed(), in_time)
             if sight is Sight.REST:
                 self._rest()

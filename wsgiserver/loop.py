@@ -82,7 +82,7 @@ class Loop:
         # The leader is about to sleep in the poller, or does: who hands in must wake it, but for the first of them.
         self._asleep = False
         # Seconds that leaders have slept there; any thread may read it.
-        self.idle = 0.0
+        self.idle_time = 0.0
         # When to be through with what is under way, once somebody has asked to stop.
         self._stop_at: float | None = None
         # What was not answered by then; None for a request whose head had not come whole.
@@ -163,7 +163,7 @@ class Loop:
         events = self._poller.poll(self._timeout(began), COHORT)
         self._asleep = False
         self._now = self._clock()
-        self.idle += self._now - began
+        self.idle_time += self._now - began
         if events:
             self._sweep_soon()
         connections = self.connections

@@ -130,7 +130,7 @@ class Server:
                 crowded=self._crowd,
                 failed=self._fail,
                 wake=self._wake,
-                idle=self._idle,
+                idle_time=self._idle_time,
             )
             self.site.will_block = baton.will_block
             self._loop = Loop(self.site, self.listeners, baton.call)
@@ -178,8 +178,8 @@ class Server:
         if self._loop is not None:
             self._loop.wake()
 
-    def _idle(self) -> float:
-        return self._loop.idle if self._loop is not None else 0.0
+    def _idle_time(self) -> float:
+        return self._loop.idle_time if self._loop is not None else 0.0
 
     def _crowd(self, crowd: Crowd) -> None:
         """Note which threads beside the leader keep the GIL from it; the baton sees to the order of the calls."""

@@ -30,7 +30,8 @@ class Watch:
 
     def __init__(self, tick: float) -> None:
         self._tick = tick
-        # The last look: how many calls had begun, how long the leader had computed in all, and whether it came in time.
+        # The last look: how many calls had begun, whether the leader was in one, for how long it had something to do
+        # in all, and computed, and whether the look came in time.
         self._calls = 0
         self._in_call = False
         self._active = self._computed = 0.0

@@ -198,7 +198,7 @@ class _Call:
         calls = self.exchange.calls
 
         def start(*args: Any, **named: Any) -> Any:
-            told = {**dict(zip(("status", "headers", "exc_info"), args, strict=False)), **named}
+            told = dict(zip(("status", "headers", "exc_info"), args, strict=False), **named)
             status, headers = told.get("status"), told.get("headers")
             headers = headers.copy() if type(headers) is list else headers
             calls.append(StartCall(status, headers, told.get("exc_info") is not None))
