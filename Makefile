@@ -8,11 +8,10 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 WORKERS ?= auto
-COVERAGE = --cov --cov-branch --cov-report=term:skip-covered
 OTHER_PYTHONS ?= 3.12 3.13
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-others test-all install-others lint format types docs check fuzz stress clean
+.PHONY: help run test coverage test-others test-all install-others lint format types docs check fuzz stress clean
 .PHONY: bench bench-profile bench-report bench-all bench-micro
 
 help:  ## list the commands
@@ -21,8 +20,11 @@ help:  ## list the commands
 run: $(VENV)/.installed-run  ## serve the Hello World page; APP=apps.hello:app serves another, ARGS='--threads 4' adds options
 	@$(BIN)/wsgiserver $(APP) $(ARGS)
 
-test: $(VENV)/.installed-test  ## run every test, in parallel, with branch coverage; ARGS='-k head' chooses
+test: $(VENV)/.installed-test  ## run every test, in parallel; ARGS='-k head' chooses
 	@$(BIN)/python -m pytest -n $(WORKERS) $(COVERAGE) $(SCOPE) $(ARGS)
+
+coverage: test  ## the same, and tell which lines and branches no test reached; it takes twice as long
+coverage: COVERAGE = --cov --cov-branch --cov-report=term:skip-covered
 
 test-all: test test-others  ## the same, then with every other Python that this machine has
 
@@ -32,10 +34,8 @@ test-others:  ## every test of Python code with the other Pythons, each in its o
 install-others:  ## make the environments of the other Pythons, and run nothing
 	$(call with_others,build/venv-$$version/.installed-test)
 
-# Makes a target with each of the other Pythons. They do without coverage: it would be nearly the same as with the first
-# Python, and the tests of the baton, which switch threads all the time, take almost twice as much CPU time with it. And
-# without the model of the baton, which is no Python, and without the search through all orders of its steps on stage,
-# which need not be made again.
+# Makes a target with each of the other Pythons. The tests do without the model of the baton, which is no Python, and
+# without the search through all orders of its steps on stage, which need not be made again.
 define with_others
 @for version in $(OTHER_PYTHONS); do \
     found=; \
@@ -44,7 +44,7 @@ define with_others
     done; \
     if [ -z "$$found" ]; then echo "Python $$version: not on this machine, skipped"; continue; fi; \
     echo "Python $$version: $$found"; \
-    $(MAKE) --no-print-directory $(1) VENV=build/venv-$$version PYTHON="$$found" COVERAGE= \
+    $(MAKE) --no-print-directory $(1) VENV=build/venv-$$version PYTHON="$$found" \
         SCOPE='--ignore=tests/test_model.py -k "not every_order_near"' || exit 1; \
 done
 endef
