@@ -3,7 +3,7 @@
 import pytest
 
 from wsgiserver.crowds import HEAVY, LASTS, LIGHT, NONE, SPAN, Crowd
-from wsgiserver.watch import ALERT, CLOSER, Sight, Watch
+from wsgiserver.watch import ALERT, CALM, CLOSER, SELDOM, Sight, Watch
 
 TICK = 0.002
 
@@ -93,12 +93,65 @@ def test_in_a_heavy_crowd_the_watch_looks_no_closer_than_ever(leader: Leader, cr
     assert leader.pause() == TICK / closer
 
 
+# -- calm ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calm(leader: Leader) -> Leader:
+    for _ in range(CALM):
+        leader.look(calls=20, share=0.9)
+    assert leader.pause() == SELDOM * TICK
+    return leader
+
+
+def test_a_watch_that_finds_nobody_asleep_for_long_looks_less_often(leader: Leader) -> None:
+    pauses = []
+    for _ in range(2 * CALM):
+        pauses.append(leader.pause())
+        leader.look(calls=20, share=0.9)
+    assert pauses == [TICK] * (CALM - 1) + [SELDOM * TICK] * (CALM + 1)
+
+
+def test_a_calm_watch_hands_over_a_call_that_lasts_from_one_look_to_the_next(calm: Leader) -> None:
+    assert calm.look(share=1.0) is Sight.HAND_ON
+    assert calm.pause() == TICK
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [{"calls": 2, "share": 0.5}, {"share": 0.9}, {"share": 0.9, "in_time": False}],
+    ids=["the leader sleeps in short calls", "a call lasts", "a call lasts, or the machine stood still"],
+)
+def test_the_calm_ends_with_the_first_look_that_finds_a_call_that_may_block(calm: Leader, seen: dict[str, float]) -> None:
+    calm.look(**seen)  # type: ignore[arg-type]
+    assert calm.pause() == TICK
+
+
+@pytest.mark.parametrize("crowd", [LIGHT, HEAVY])
+def test_there_is_no_calm_in_a_crowd(calm: Leader, crowd: Crowd) -> None:
+    calm.crowd = crowd
+    assert calm.pause() == TICK
+    calm.look(calls=20, share=0.9)
+    calm.crowd = NONE
+    assert calm.pause() == TICK
+
+
+def test_alarm_ends_the_calm(calm: Leader) -> None:
+    assert calm.alert().pause() == TICK / CLOSER
+
+
+def test_there_is_no_calm_before_a_rest_is_long_over(calm: Leader) -> None:
+    """Who comes after a rest may be another client, who asks for something else."""
+    calm.watch.rested(calm.calls)
+    assert calm.pause() == TICK
+
+
 # -- asleep in one call after the other ----------------------------------------------------------------------------
 
 
 def looks_until_alert(leader: Leader, **seen: float) -> int | None:
     """Count such looks until the watch is alert."""
-    for count in range(1, 200):
+    for count in range(1, CALM):
         assert leader.look(calls=2, **seen) is Sight.NOTHING  # type: ignore[arg-type]
         if leader.pause() < TICK:
             return count
@@ -197,9 +250,10 @@ def test_in_a_crowd_the_watch_rests_later(leader: Leader, crowd: Crowd) -> None:
 
 
 def test_each_call_puts_the_rest_off(leader: Leader) -> None:
-    for _ in range(100):
+    for _ in range(CALM):
         assert leader.look(calls=1, in_call=False) is Sight.NOTHING
-        for _ in range(6):
+        quiet = 0.0
+        while (quiet := quiet + leader.pause()) < 2 * SPAN - TICK:
             assert leader.look(in_call=False) is Sight.NOTHING
 
 

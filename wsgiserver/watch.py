@@ -3,7 +3,8 @@
 The leader is in a call, or is not. A call that lasts for a whole tick is handed over, and the loop with it. But where
 one slept, others will; then the watch looks more often, and hands over at once what has slept since the last look. It
 begins to look more often also when the leader sleeps for much of its time, in one call after another: each of them is
-short, but while it sleeps nobody else is served.
+short, but while it sleeps nobody else is served. Where nothing has blocked for long, it looks less often: each look takes
+the GIL from the leader.
 """
 
 from enum import Enum
@@ -20,6 +21,10 @@ ALERT: Final = 8000
 # the other, 1,150 become 1,700.
 ASLEEP: Final = 4
 PER: Final = 8
+# After so many looks at which nobody slept, the watch looks so many times less often, until somebody does. A call that
+# blocks is then handed over after 8 to 16 ms instead of 2 to 4, and a request of hello costs 1 µs of 22 less.
+CALM: Final = 100
+SELDOM: Final = 4
 
 # What a look comes to: the call under way is to be overdue; it is to be handed over too; there was no call for long.
 Sight = Enum("Sight", ["NOTHING", "OVERDUE", "HAND_ON", "REST"])
@@ -40,8 +45,8 @@ class Watch:
         self._pause = tick
         self._crowd = NONE
         self._closely = False
-        # How many close looks are to come; how many found the same call.
-        self._alert = self._same = 0
+        # How many close looks are to come; how many found the same call; how many looks in a row found nobody asleep.
+        self._alert = self._same = self._calm = 0
         # Since the last call began; of the time in calls, while much of it is slept through.
         self._quiet = self._asleep = 0.0
 
@@ -50,7 +55,12 @@ class Watch:
         self._crowd = crowd
         self._closely = self._alert > 0 and crowd is not HEAVY
         self._alert -= self._closely
-        self._pause = self._tick / CLOSER if self._closely else self._tick
+        if self._closely:
+            self._pause = self._tick / CLOSER
+        elif self._calm >= CALM and crowd is NONE:
+            self._pause = self._tick * SELDOM
+        else:
+            self._pause = self._tick
         return self._pause
 
     def look(self, calls: int, in_call: bool, active: float, computed: float, in_time: bool) -> Sight:
@@ -66,6 +76,8 @@ class Watch:
         self._doze(not same and in_call and self._in_call and in_time, active - self._active, had)
         self._calls, self._in_call, self._active, self._computed = calls, in_call, active, computed
         self._in_time = in_time
+        uneasy = (same and in_call) or self._asleep > 0 or self._closely or self._crowd is not NONE
+        self._calm = 0 if uneasy else self._calm + 1
         if self._closely:
             self._same = self._same + 1 if same else 0
             if self._same < CLOSER and not slept:
@@ -97,4 +109,4 @@ class Watch:
 
     def rested(self, calls: int) -> None:
         """Begin anew after a rest; so many calls have begun."""
-        self._calls, self._quiet = calls, 0.0
+        self._calls, self._quiet, self._calm = calls, 0.0, 0
