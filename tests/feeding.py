@@ -77,7 +77,7 @@ def feed(pieces: Iterable[bytes], limits: Limits = DEFAULTS, *, late: bool = Fal
                     body += data
                 if not reader.complete:
                     break
-                trailers = reader.trailers if request.fields.chunked else ()
+                trailers = reader.trailers if request.chunked else ()
                 requests.append(seen(request, bytes(body), trailers))
                 request = None
     except BadRequest as error:

@@ -54,10 +54,11 @@ def outcome(reader: Reader, data: bytes) -> Any:
     environ = make_environ(base_environ(site, "example.org", "80"), request, MemoryStream(), io.BytesIO())
     comparable = {key: value for key, value in environ.items() if not key.startswith("wsgi")}
     fields = request.fields
-    options = [getattr(fields, name) for name in ("content_length", "chunked", "has_body", "close", "keep_alive")]
+    options = [getattr(fields, name) for name in ("content_length", "close", "keep_alive", "expect")]
+    framing = [getattr(request, name) for name in ("has_body", "chunked", "content_length", "expects_continue")]
     return (
         [request.method, request.target, request.path, request.query, request.authority, request.minor],
-        [request.plain, request.keep_alive, fields.expect, fields.host, fields.block, fields.pairs, options],
+        [request.plain, request.keep_alive, fields.host, fields.block, fields.pairs, options, framing],
         list(fields.variables.items()),
         comparable,
     )

@@ -122,7 +122,9 @@ def test_a_calm_watch_hands_over_a_call_that_lasts_from_one_look_to_the_next(cal
     [{"calls": 2, "share": 0.5}, {"share": 0.9}, {"share": 0.9, "in_time": False}],
     ids=["the leader sleeps in short calls", "a call lasts", "a call lasts, or the machine stood still"],
 )
-def test_the_calm_ends_with_the_first_look_that_finds_a_call_that_may_block(calm: Leader, seen: dict[str, float]) -> None:
+def test_the_calm_ends_with_the_first_look_that_finds_a_call_that_may_block(
+    calm: Leader, seen: dict[str, float]
+) -> None:
     calm.look(**seen)  # type: ignore[arg-type]
     assert calm.pause() == TICK
 

@@ -122,7 +122,7 @@ class Connection:
                         self._enter(HEAD, now)
                     return False
                 self.exchange = Exchange(self.site, request, self, self.stream.peer, now)
-                if request.fields.has_body and not self._begin_body(request, now):
+                if request.has_body and not self._begin_body(request, now):
                     return False
             elif not self._read_body(data, now):
                 return False
@@ -137,8 +137,7 @@ class Connection:
 
     def _begin_body(self, request: Request, now: float) -> bool:
         """Read what came of a body with its head; True when it is whole."""
-        if request.fields.expect and request.minor and not self._reader.pending:
-            # RFC 9110 section 10.1.1: the client waits for leave to send the body.
+        if request.expects_continue and not self._reader.pending:
             self._out = CONTINUE
             self._hand_in(self)
         return self._read_body(b"", now)
@@ -215,7 +214,7 @@ class Connection:
         self._body = None
         try:
             environ = make_environ(self._base, exchange.request, self.stream, BytesIO() if body is None else body)
-            if exchange.request.fields.chunked:
+            if exchange.request.chunked:
                 tell_decoded(environ, exchange.body_received, self._reader.trailers)
             # Unless the application outlasts its response, the connection may be the next exchange's when this returns.
             run(self.site.application, environ, exchange)

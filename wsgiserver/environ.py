@@ -91,7 +91,7 @@ def make_environ(base: Environ, request: Request, stream: Stream, body: IO[bytes
             known = like.environ = (_head_environ(base, like), base)
         environ = known[0].copy()
         if like is not request:
-            environ.update(request.fields.variables)
+            environ.update(request.values)
             _set_target(environ, request)
     environ["REMOTE_ADDR"] = stream.peer_host
     environ["REMOTE_PORT"] = stream.peer_port

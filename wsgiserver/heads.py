@@ -175,7 +175,6 @@ def _read_options(fields: Fields) -> None:
     length = variables.get("CONTENT_LENGTH")
     if length is not None:
         fields.content_length = _content_length(length)
-        fields.has_body = fields.content_length > 0
     connection = variables.get("HTTP_CONNECTION")
     if connection is not None:
         options = [option.strip(" \t") for option in connection.lower().split(",")]
@@ -297,6 +296,7 @@ def complete_head(request: Request) -> None:
     Raises ``BadRequest``.
     """
     fields = request.fields
+    request.has_body = bool(fields.content_length)
     if fields.host is None:
         if request.minor:
             raise BadRequest(400, "HTTP/1.1 without a Host field", "RFC 9112 section 3.2")
@@ -309,28 +309,31 @@ def complete_head(request: Request) -> None:
             raise BadRequest(400, reason, "RFC 9112 section 6.3")
         if not request.minor:
             raise BadRequest(400, "Transfer-Encoding came with HTTP/1.0", "RFC 9112 section 6.1")
-        _read_codings(fields, codings)
-    if request.minor and fields.expect and fields.expect != "100-continue":
+        _read_codings(codings)
+        request.chunked = request.has_body = True
+    if not request.minor or not fields.expect:
+        return
+    if fields.expect != "100-continue":
         line = b"Expect: " + fields.expect.encode("latin-1")
         raise BadRequest(417, "the expectation is not known", "RFC 9110 section 10.1.1", line, 8)
+    request.expects_continue = True
 
 
-def _read_codings(fields: Fields, text: str) -> None:
-    """Read Transfer-Encoding (RFC 9112 section 6.1), of which only "chunked" alone is understood."""
+def _read_codings(text: str) -> None:
+    """Check Transfer-Encoding (RFC 9112 section 6.1), of which only "chunked" alone is understood."""
     value = text.encode("latin-1")
     line = b"Transfer-Encoding: " + value
     section = "RFC 9112 section 6.1"
     # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
     codings = [coding for part in value.split(b",") if (coding := part.strip(b" \t").lower())]
     if codings == [b"chunked"]:
-        fields.chunked = fields.has_body = True
-    elif not codings or not all(map(TRANSFER_CODING.fullmatch, codings)):
+        return
+    if not codings or not all(map(TRANSFER_CODING.fullmatch, codings)):
         raise BadRequest(400, "Transfer-Encoding is not a list of transfer codings", section, line, 19)
-    elif codings.count(b"chunked") > 1:
+    if codings.count(b"chunked") > 1:
         raise BadRequest(400, "chunked was applied more than once", section, line, 19)
-    elif b"chunked" in codings[:-1]:
+    if b"chunked" in codings[:-1]:
         raise BadRequest(400, "chunked is not the last transfer coding", "RFC 9112 section 6.3", line, 19)
-    elif any(coding.startswith(b"chunked") and coding[7:8] in b" \t;" for coding in codings if coding != b"chunked"):
+    if any(coding.startswith(b"chunked") and coding[7:8] in b" \t;" for coding in codings if coding != b"chunked"):
         raise BadRequest(400, "chunked takes no parameters", section, line, 19)
-    else:
-        raise BadRequest(501, "a transfer coding is not implemented", section, line, 19)
+    raise BadRequest(501, "a transfer coding is not implemented", section, line, 19)

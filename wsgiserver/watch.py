@@ -3,8 +3,8 @@
 The leader is in a call, or is not. A call that lasts for a whole tick is handed over, and the loop with it. But where
 one slept, others will; then the watch looks more often, and hands over at once what has slept since the last look. It
 begins to look more often also when the leader sleeps for much of its time, in one call after another: each of them is
-short, but while it sleeps nobody else is served. Where nothing has blocked for long, it looks less often: each look takes
-the GIL from the leader.
+short, but while it sleeps nobody else is served. Where nothing has blocked for long, it looks less often: each look
+takes the GIL from the leader.
 """
 
 from enum import Enum
