@@ -195,7 +195,7 @@ def frame(head: ResponseHead, request: Request, length: int | None, keep_alive: 
     if head.close:
         keep_alive = False
     if not keep_alive:
-        lines += b"Connection: close\r\n"
+        lines += LAST_RESPONSE
     elif not request.minor:
         lines += b"Connection: keep-alive\r\n"
     return framing, lines, keep_alive
@@ -206,5 +206,6 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+LAST_RESPONSE: Final = b"Connection: close\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
