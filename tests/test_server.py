@@ -1,6 +1,7 @@
 """The server as a library and as a process: it listens, answers over real sockets, stops, and leaves nothing behind."""
 
 import contextlib
+import gc
 import hashlib
 import http.client
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,7 @@ from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.descriptors import make_room, share_descriptors
 from wsgiserver.exchange import Exchange
+from wsgiserver.signals import Signals
 from wsgiserver.site import Environ
 from wsgiserver.sockets import Stream
 
@@ -254,6 +257,19 @@ def test_no_signal_handler_is_touched_by_a_server_in_a_block() -> None:
     before = {number: signal.getsignal(number) for number in signal.Signals}
     with Server(hello, bind="127.0.0.1:0"):
         assert {number: signal.getsignal(number) for number in signal.Signals} == before
+
+
+@needs_signals
+def test_signals_are_given_back_once_and_then_stay_with_those_who_take_them() -> None:
+    """A child process that is forked when ``serve`` has returned, beside a thread that is stuck, does so too."""
+    with Signals() as signals:
+        pass
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        signals.restore()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @needs_signals
@@ -647,6 +663,24 @@ def test_a_thread_left_in_the_application_leaves_nothing_when_it_returns(connect
     leave.set()
     with contextlib.suppress(ConnectionError):
         assert client.rest() == b""
+
+
+def test_a_server_that_a_thread_outlasts_is_kept_no_longer_than_that_thread(connect: Any) -> None:
+    gate = Gate()
+    before = set(threading.enumerate())
+    with Server(gate, bind="127.0.0.1:0", timeout_stop=0.01) as server:
+        connect(server).send(WAIT)
+        assert gate.entered.wait(PATIENCE)
+    kept = weakref.ref(server)
+    del server
+    gc.collect()
+    assert kept() is not None
+    gate.open.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    del thread  # which has the server too
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.parametrize("where", ["loop.Loop._read", "baton.Baton._next"])

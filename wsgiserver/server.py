@@ -9,7 +9,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -76,10 +77,9 @@ class Server:
         self._closing = threading.Lock()
         self._failure: BaseException | None = None
         self._closed = False
-        # Called on the leader when the server is over, beside the event.
-        self._on_over: Callable[[], object] | None = None
-        # Set by ``serve``: the interpreter's settings are its to change.
+        # Set by ``serve``: the interpreter's settings are the server's to change, and it ends at these signals.
         self._owns_process = False
+        self._signals: Signals | None = None
         self._switch_interval = sys.getswitchinterval()
 
     def _make_site(self, application: Application, observers: Sequence[Observer]) -> Site:
@@ -138,7 +138,7 @@ class Server:
             if not self._owns_process:
                 rehearse_failures()
             baton.start()
-            _first_in_children.add(self.leave_to_parent)
+            _started.add(self)
         except BaseException:
             for listener in self.listeners:
                 listener.close()
@@ -171,8 +171,8 @@ class Server:
 
     def _end(self) -> None:
         self._over.set()
-        if self._on_over is not None:
-            self._on_over()
+        if self._signals is not None:
+            self._signals.wake()
 
     def _wake(self) -> None:
         if self._loop is not None:
@@ -230,7 +230,7 @@ class Server:
             baton.stop()
             # A thread that is still in the application after its time is left to it; threads are daemons.
             if baton.join(FAREWELL if late else min(max(timeout, GRACE), JOIN_TIME)):
-                _first_in_children.discard(self.leave_to_parent)
+                _started.discard(self)
             self._end()  # with one thread, the loop cannot say so
             self._errors.finish()
             if late:
@@ -244,6 +244,8 @@ class Server:
         self._closed = True
         self._over = threading.Event()
         self._over.set()
+        if self._signals is not None:
+            self._signals.restore()
         if self._owns_process:
             sys.setswitchinterval(self._switch_interval)
         if self._loop is not None:
@@ -284,24 +286,16 @@ def _count(requests: list[str]) -> str:
     return f"{len(requests)} request{'s' * (len(requests) > 1)} under way"
 
 
-# What a child process does first, when an application forks: else it would serve beside its parent, keep the port and
-# the clients that the parent has closed, and not end when it is told to.
-_first_in_children: set[Callable[[], object]] = set()
+# What a child process lets go of first, when an application forks: else it would serve beside its parent, keep the port
+# and the clients that the parent has closed, and not end when it is told to. One whose stop did not wait for a stuck
+# thread stays among them until that ends, which nobody tells.
+_started: weakref.WeakSet[Server] = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    while _first_in_children:
+    while _started:
         with contextlib.suppress(Exception):
-            _first_in_children.pop()()
-
-
-@contextlib.contextmanager
-def _also_in_children(restore: Callable[[], object]) -> Iterator[None]:
-    _first_in_children.add(restore)
-    try:
-        yield
-    finally:
-        _first_in_children.discard(restore)
+            _started.pop().leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):
@@ -340,9 +334,9 @@ def serve(
             f"raise that limit (ulimit -n, LimitNOFILE in systemd), or set --limit-connections {room}"
         )
     server._owns_process = True
-    with Signals() as signals, _also_in_children(signals.restore), server:
+    with Signals() as server._signals, server:
         on_start(server)
-        _obey(signals, server)
+        _obey(server._signals, server)
 
 
 def _override(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
@@ -373,7 +367,6 @@ def rehearse_failures() -> None:
 
 def _obey(signals: Signals, server: Server) -> None:
     """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
-    server._on_over = signals.wake
     while not signals.wait(SETTLED):
         # Who came at once may have taken the last descriptor: then again, a little later.
         with contextlib.suppress(OSError, ImportError):

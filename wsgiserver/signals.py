@@ -23,12 +23,17 @@ class Signals:
         self.count = 0
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
+        self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._undo.enter_context(self._ear)
+        self._undo.enter_context(self._mouth)
+        wakeup_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._undo.callback(signal.set_wakeup_fd, wakeup_before)
         always = (signal.SIGINT, signal.SIGTERM)  # nohup ignores SIGHUP
-        numbers = [each for each in STOPPING if each in always or signal.getsignal(each) is signal.SIG_DFL]
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        for number in STOPPING:
+            if number in always or signal.getsignal(number) is signal.SIG_DFL:
+                self._undo.callback(signal.signal, number, signal.signal(number, self._note))
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -51,9 +56,5 @@ class Signals:
         self.restore()
 
     def restore(self) -> None:
-        """Give the signals back to those who had them before; a forked child does so too."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
-        self._ear.close()
-        self._mouth.close()
+        """Give the signals back to those who had them before, once; a forked child does so too."""
+        self._undo.close()
