@@ -137,8 +137,8 @@ class Server:
             self._baton = baton
             if not self._owns_process:
                 rehearse_failures()
-            baton.start()
             _started.add(self)
+            baton.start()
         except BaseException:
             for listener in self.listeners:
                 listener.close()
