@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 from urllib.parse import urlsplit
@@ -266,6 +267,17 @@ class Terminal(io.StringIO):
 def test_colour_is_for_terminals_only() -> None:
     assert coloured(Terminal(), {"TERM": "xterm"})
     assert not coloured(io.StringIO(), {"TERM": "xterm"})
+
+
+def test_a_closed_stream_is_no_terminal() -> None:
+    stream = io.StringIO()
+    stream.close()
+    assert not coloured(stream, {"TERM": "xterm"})
+
+
+def test_what_can_only_be_written_to_is_no_terminal() -> None:
+    stream: Any = SimpleNamespace(write=print, flush=print)
+    assert not coloured(stream, {"TERM": "xterm"})
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

@@ -227,8 +227,14 @@ def _to_stderr(text: str) -> None:
 
 
 def at_terminal(stream: TextIO | None) -> bool:
-    """Tell whether people read what is written to a stream; nobody does where it is closed (None)."""
-    return stream is not None and stream.isatty()
+    """Tell whether people read what is written to a stream; nobody does where it is closed (None).
+
+    What stands in for ``sys.stdout`` may have ``write`` and ``flush`` only, as that which writes on to a log.
+    """
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):  # ValueError: it was closed
+        return False
 
 
 def coloured(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
