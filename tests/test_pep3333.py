@@ -1024,6 +1024,7 @@ def test_connection_close_is_honoured_among_several_connection_headers(values: t
         ("transfer-encoding", "gzip, chunked"),
         ("TE", "trailers"),
         ("Trailer", "X-Sum"),
+        ("Trailers", "X-Sum"),
         ("Upgrade", "h2c"),
         ("Proxy-Authenticate", "Basic"),
         ("Proxy-Authorization", "Basic"),

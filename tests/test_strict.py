@@ -400,7 +400,7 @@ CASES: dict[str, list[Case]] = {
         Case(header(name), header("Proxy-Status"))
         for name in (
             *("Connection", "Keep-Alive", "TE", "Trailer", "Trailers", "Transfer-Encoding", "upgrade"),
-            *("Proxy-Authenticate", "Proxy-Authorization", "proxy-connection"),
+            *("Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "proxy-connection"),
         )
     ],
     "length-with-transfer-encoding": [

@@ -58,9 +58,10 @@ KNOWN_HEAD_LENGTH: Final = 1024
 BODYLESS: Final = frozenset((204, 205, 304))
 OWN_DATE: Final = 1
 OWN_SERVER: Final = 2
-# RFC 9110 section 7.6.1, by name in lower case; those that begin with "proxy-" are hop-by-hop too, but for Proxy-Status
-# (RFC 9209), which each intermediary hands on.
-HOP_BY_HOP: Final = frozenset(("keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+# RFC 9110 section 7.6.1, and RFC 2616 section 13.5.1 (Trailers), to which PEP 3333 refers.
+_HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "trailers", "transfer-encoding", "upgrade")
+)
 
 
 def prepare_head(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
@@ -92,7 +93,12 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
         name, value = _check_header(header)
         lower = name.lower()
         if lower == "content-length":
-            _note_length(head, value)
+            if head.length is not None:
+                raise BadResponse("Content-Length was given twice (RFC 9112 section 6.3)")
+            head.length = length_of(value)
+            if head.length is None:
+                form = f"a row of at most {LENGTH_DIGITS} digits (RFC 9110 section 8.6)"
+                raise BadResponse(f"the Content-Length {value!r} is not {form}")
             if code in (204, 205):
                 continue
         elif lower == "connection":
@@ -101,7 +107,7 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
             else:
                 dropped.append(name)
             continue
-        elif lower in HOP_BY_HOP or (lower.startswith("proxy-") and lower != "proxy-status"):
+        elif is_hop_by_hop(lower):
             dropped.append(name)
             continue
         elif lower == "date":
@@ -145,14 +151,17 @@ def _check_header(header: object) -> tuple[str, str]:
     return str.__str__(name), str.__str__(value)
 
 
-def _note_length(head: ResponseHead, value: str) -> None:
-    if not value.isascii() or not value.isdigit() or len(value) > LENGTH_DIGITS:
-        raise BadResponse(
-            f"the Content-Length {value!r} is not a row of at most {LENGTH_DIGITS} digits (RFC 9110 section 8.6)"
-        )
-    if head.length is not None:
-        raise BadResponse("Content-Length was given twice (RFC 9112 section 6.3)")
-    head.length = int(value)
+def length_of(value: str) -> int | None:
+    """Read a Content-Length; None where it is no row of digits, or so many that no body can have them."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= LENGTH_DIGITS else None
+
+
+def is_hop_by_hop(lower: str) -> bool:
+    """Tell whether a header, named in lower case, is for one connection, and so the server's to say.
+
+    Of those that begin with "proxy-" only Proxy-Status is handed on by each intermediary (RFC 9209).
+    """
+    return lower in _HOP_BY_HOP or (lower.startswith("proxy-") and lower != "proxy-status")
 
 
 def frame(head: ResponseHead, request: Request, length: int | None, keep_alive: bool) -> tuple[Framing, bytes, bool]:

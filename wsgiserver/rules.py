@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from wsgiserver.grammar import HEADER_NAME, LENGTH_DIGITS
-from wsgiserver.responses import HOP_BY_HOP
+from wsgiserver.grammar import HEADER_NAME
+from wsgiserver.responses import is_hop_by_hop, length_of
 
 Severity = Literal["error", "warning"]
 
@@ -180,10 +180,6 @@ Found = Iterator[tuple[str, str]]
 
 # PEP 3333 allows no control character in a status or a value, a tab neither; no text goes beyond latin-1.
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
-# RFC 9110 section 7.6.1, and RFC 2616 section 13.5.1, to which PEP 3333 refers.
-_HOP_BY_HOP: Final = HOP_BY_HOP.union(
-    ("connection", "proxy-authenticate", "proxy-authorization", "proxy-connection", "trailers")
-)
 # Of those that applications give, the ones whose grammar is not that of a list (RFC 9110 section 5.3).
 _ONCE: Final = frozenset(
     ("age", "content-disposition", "content-location", "content-range", "content-type", "date", "etag", "expires",
@@ -276,7 +272,7 @@ def _name_faults(name: str) -> Found:
         yield "header-characters", f"the name is {name!r}"
     if lower == "status":
         yield "header-status", "a header is named Status"
-    if lower in _HOP_BY_HOP:
+    if is_hop_by_hop(lower):
         yield "hop-by-hop", f"the header is {name}"
 
 
@@ -287,11 +283,6 @@ def _value_faults(name: str, value: str) -> Found:
         yield "header-value-space", f"the value of {name} is {value!r}"
     if name.lower() == "content-length" and length_of(value) is None:
         yield "content-length-value", f"it is {value!r}"
-
-
-def length_of(value: str) -> int | None:
-    """Read a Content-Length; None where it is no row of digits, or so many that no body can have them."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= LENGTH_DIGITS else None
 
 
 def environ_faults(environ: Any) -> Found:

@@ -27,14 +27,13 @@ from wsgiserver.faults import (
     place_of_iterator,
 )
 from wsgiserver.guards import ErrorOutput, Input, Stream, close_of
-from wsgiserver.responses import BODYLESS
+from wsgiserver.responses import BODYLESS, length_of
 from wsgiserver.rules import (
     RULES,
     changed_faults,
     environ_faults,
     header_faults,
     kind,
-    length_of,
     status_faults,
     well_formed,
 )
