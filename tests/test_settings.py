@@ -1,5 +1,6 @@
 """Settings: what each text means, who comes before whom, and what is said about a bad value."""
 
+import copy
 import dataclasses
 import shutil
 import subprocess
@@ -90,11 +91,16 @@ def test_settings_show_what_they_are_made_of() -> None:
     assert eval(repr(Settings(threads=2))) == Settings(threads=2)
 
 
-def test_settings_can_be_replaced_like_a_dataclass_and_are_checked_again() -> None:
+def test_the_fields_of_settings_are_listed_as_those_of_a_dataclass() -> None:
     assert [field.name for field in dataclasses.fields(Settings)] == [*BY_NAME]
-    assert dataclasses.replace(Settings(), threads=2).threads == 2
+
+
+# copy.replace is new in Python 3.13.
+@pytest.mark.parametrize("replace", [dataclasses.replace, getattr(copy, "replace", dataclasses.replace)])
+def test_settings_can_be_replaced_like_a_dataclass_and_are_checked_again(replace: Any) -> None:
+    assert replace(Settings(quiet=True), threads=2) == Settings(quiet=True, threads=2)
     with pytest.raises(BadSetting):
-        dataclasses.replace(Settings(), threads=0)
+        replace(Settings(), threads=0)
 
 
 def test_equal_settings_are_equal_and_hash_alike() -> None:

@@ -9,7 +9,7 @@ comes before the environment, and the environment before the file.
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn, dataclass_transform
+from typing import Any, NamedTuple, NoReturn, Self, dataclass_transform
 
 
 class BadSetting(ValueError):
@@ -243,6 +243,9 @@ class _Frozen:
         raise AttributeError(f"{name} stays as it is: settings are frozen")
 
     __delattr__ = __setattr__
+
+    def __replace__(self, **changes: Any) -> Self:  # for copy.replace, from Python 3.13 on
+        return type(self)(**{**vars(self), **changes})
 
     def __eq__(self, other: object) -> bool:
         return vars(self) == vars(other) if isinstance(other, _Frozen) else NotImplemented
