@@ -71,7 +71,11 @@ WAITING, STARTED, SENDING, ENDED = Progress
 
 
 class Exchange:
-    """One request and its response. Its methods are called on the thread that runs it, and by one at a time."""
+    """One request and its response.
+
+    The thread that runs it calls its methods, and when all was laid down the loop's leader calls ``end`` and, for a
+    file that cannot be read to its end, ``report``. Only ``ends_first`` may be called by both at the same time.
+    """
 
     # No __slots__: from Python 3.13 on, an object without them is made in half the time. What is seldom changed stands
     # here instead of in ``__init__``, so that it costs most exchanges nothing.
