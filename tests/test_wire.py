@@ -338,6 +338,12 @@ def test_an_environ_that_no_client_could_send_is_refused(value: str) -> None:
         call(wire(hello), make_environ(CONTENT_LENGTH="9", **{"wsgi.input": io.BytesIO(b"four")}))
 
 
+@pytest.mark.parametrize("digits", [19, 20, 5000])
+def test_a_content_length_that_no_body_can_have_is_left_to_the_server_to_refuse(digits: int) -> None:
+    """RFC 9110 section 8.6: a recipient must anticipate large numerals; Python reads 4,300 digits at most."""
+    assert call(wire(hello), make_environ(CONTENT_LENGTH="9" * digits))[0] == "413 Content Too Large"
+
+
 def test_host_is_made_from_the_servers_name_where_there_is_none() -> None:
     assert write_request({"REQUEST_METHOD": "GET", "SERVER_NAME": "a", "SERVER_PORT": "80"}).endswith(
         b"Host: a\r\n\r\n"

@@ -7,6 +7,7 @@ HTTP request; a real connection, reader, gateway and serialiser answer; the byte
 
 import io
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ from wsgiserver.memory import (
     own_traceback,
     strictly,
 )
+from wsgiserver.responses import length_of
 from wsgiserver.settings import Settings, with_values
 from wsgiserver.site import Application, Environ
 from wsgiserver.wire_client import WireResponse, read_response
@@ -299,10 +301,11 @@ def _body(environ: Environ, *, may_chunk: bool) -> tuple[list[str], bytes]:
             pieces = (body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK))
             return ["Transfer-Encoding: chunked"], chunked(pieces)
         return ([f"Content-Length: {len(body)}"], body) if body else ([], b"")
-    if re.fullmatch("[0-9]+", length) is None:
+    size = length_of(length)
+    if size is None or size > sys.maxsize:
         return [f"Content-Length: {length}"], b""  # the server will say what it thinks of it
-    body = _read(environ["wsgi.input"], int(length)) if int(length) else b""
-    if len(body) < int(length):
+    body = _read(environ["wsgi.input"], size) if size else b""
+    if len(body) < size:
         raise NotSendable(f"CONTENT_LENGTH is {length}, and wsgi.input has {len(body)} octets")
     return [f"Content-Length: {length}"], body
 
