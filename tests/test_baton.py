@@ -360,7 +360,7 @@ class Work:
         self.name, self.kind = name, route or name
         self.until, self.takes, self.says_so, self.stops = until, takes, says_so, stops
         self.by: str | None = None
-        self.watched = False
+        self.overseen = False
         # Which thread told it that the loop goes on elsewhere.
         self.told_by: str | None = None
 
@@ -550,8 +550,8 @@ def test_a_call_that_takes_long_is_told_and_no_other_is() -> None:
     slow, quick = play.all
     slow.until = play.done("quick")
     play.perform()
-    assert (slow.watched, slow.told_by) == (True, "watch")
-    assert (quick.watched, quick.told_by) == (True, None)
+    assert (slow.overseen, slow.told_by) == (True, "watch")
+    assert (quick.overseen, quick.told_by) == (True, None)
 
 
 def test_a_call_that_takes_long_is_told_also_when_there_is_no_thread_to_lead_on() -> None:
@@ -580,16 +580,16 @@ def test_a_task_that_says_it_will_block_is_told_at_once() -> None:
     assert play.all[0].told_by == "t-1"
 
 
-@pytest.mark.parametrize(("crowd", "watched"), [(NONE, True), (LIGHT, True), (HEAVY, False)])
-def test_in_a_heavy_crowd_nobody_watches(crowd: Crowd, watched: bool) -> None:
+@pytest.mark.parametrize(("crowd", "overseen"), [(NONE, True), (LIGHT, True), (HEAVY, False)])
+def test_in_a_heavy_crowd_nobody_watches(crowd: Crowd, overseen: bool) -> None:
     """The watch needs the GIL as well, which those who compute keep from it."""
     play = crowded(Play(Usual(), [Work("a")]), crowd).perform()
-    assert play.all[0].watched is watched
+    assert play.all[0].overseen is overseen
 
 
 def test_nobody_watches_a_task_on_a_worker() -> None:
     play = Play(Usual(), [Work("a", "r", says_so=True)], [Work("b", "r")]).perform()
-    assert [work.watched for work in play.all] == [True, False]
+    assert [work.overseen for work in play.all] == [True, False]
 
 
 def test_what_a_thread_computed_while_it_led_is_not_held_against_it() -> None:
@@ -665,7 +665,7 @@ def test_a_task_that_holds_the_only_thread_holds_the_loop(threads: int, held: bo
 
 def test_nobody_watches_with_one_thread() -> None:
     play = Play(Usual(), [Work("a"), Work("b")], threads=1).perform()
-    assert [work.watched for work in play.all] == [False, False]
+    assert [work.overseen for work in play.all] == [False, False]
 
 
 def test_who_computes_beside_the_leader_is_a_crowd_until_some_time_after_it_is_done() -> None:
@@ -969,7 +969,7 @@ def test_a_call_on_a_worker_has_blocked_when_it_took_a_tick_or_has_slept_a_littl
     monkeypatch.setattr(time, "thread_time", lambda: now["thread"])
 
     class Call:
-        route, watched = "r", True
+        route, overseen = "r", True
 
         def run(self) -> None:
             now["wall"] += took
@@ -1496,7 +1496,7 @@ class LooksAfterTheWatchFirst(StagedBaton):
 
     def call(self, task: Task) -> bool:
         self._task = task
-        task.watched = True
+        task.overseen = True
         self._calls += 1
         if self._asleep:
             self._alarm.set()
@@ -1533,7 +1533,7 @@ def test_nobody_leads_when_the_watch_puts_the_baton_back() -> None:
 
 
 class Errand:
-    watched = False
+    overseen = False
 
     def __init__(self, act: Callable[[], object], route: str = "r") -> None:
         self.act, self.kind = act, route

@@ -1117,14 +1117,14 @@ def ready(application: Any, ask: bytes = GET, stream: SlowStream | None = None) 
     return client, client.stream
 
 
-def run(client: Client, *, watched: bool = True) -> None:
-    client.connection.watched = watched
+def run(client: Client, *, overseen: bool = True) -> None:
+    client.connection.overseen = overseen
     client.connection.run()
 
 
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "11")]], ids=["chunked", "counted"])
-@pytest.mark.parametrize("watched", [True, False], ids=["watched", "unwatched"])
-def test_pieces_behind_the_first_may_wait_for_more_in_a_watched_call(watched: bool, headers: Any) -> None:
+@pytest.mark.parametrize("overseen", [True, False], ids=["overseen", "alone"])
+def test_pieces_behind_the_first_may_wait_for_more_in_an_overseen_call(overseen: bool, headers: Any) -> None:
     """PEP 3333, "Buffering and Streaming": a piece may wait while another thread sees to it that it leaves."""
     held = []
 
@@ -1135,9 +1135,9 @@ def test_pieces_behind_the_first_may_wait_for_more_in_a_watched_call(watched: bo
             held.append(stream.held)
 
     client, stream = ready(application)
-    run(client, watched=watched)
+    run(client, overseen=overseen)
     second = len(b"two") if headers else len(b"3\r\ntwo\r\n")
-    assert held[:2] == [0, second if watched else 0]
+    assert held[:2] == [0, second if overseen else 0]
     assert held[2:] in ([], [second + len(b"5\r\nthree\r\n")], [0])
     client.connection.flush(client.now)
     assert stream.held == 0
@@ -1163,7 +1163,7 @@ def test_from_when_a_call_is_overdue_its_pieces_leave_at_once_and_what_waited_to
 
 
 def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -> None:
-    """The watch comes between the look whether it watches and the send."""
+    """``overdue`` is called between the look whether the call is overseen and the send."""
     held = []
 
     class Overtaken(SlowStream):
@@ -1183,7 +1183,7 @@ def test_a_piece_that_is_sent_just_as_the_call_becomes_overdue_does_not_wait() -
     assert held == [0]
 
 
-def test_what_is_written_leaves_at_once_also_in_a_watched_call() -> None:
+def test_what_is_written_leaves_at_once_also_in_an_overseen_call() -> None:
     """PEP 3333, "The write() Callable"."""
     held = []
 

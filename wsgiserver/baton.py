@@ -61,7 +61,7 @@ class Task(Protocol):
     """A piece of work; for the server, one exchange."""
 
     # Set before it is run: when it takes long, ``overdue`` is called, and soon.
-    watched: bool
+    overseen: bool
 
     @property
     def route(self) -> str:
@@ -243,7 +243,7 @@ class Baton:
         if task is None:
             return True
         self._task = task
-        task.watched = self._watches
+        task.overseen = self._watches
         self._calls += 1
         baton = self._baton
         baton.release()
@@ -401,7 +401,7 @@ class Baton:
 
     def _work(self, task: Task) -> None:
         route, began, computed = task.route, self._clock(), time.thread_time()
-        task.watched = False
+        task.overseen = False
         task.run()
         took = self._clock() - began
         # In a crowd it may have waited for the GIL instead.

@@ -47,8 +47,8 @@ class Connection:
 
     __slots__ = (
         "_base", "_body", "_corked", "_cut", "_dropped", "_file", "_hand_in", "_out", "_reader", "_received", "abrupt",
-        "deadline", "descriptor", "exchange", "interest", "outlasted", "queued", "receive_size", "site", "state",
-        "stream", "watched",
+        "deadline", "descriptor", "exchange", "interest", "outlasted", "overseen", "queued", "receive_size", "site",
+        "state", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -75,8 +75,8 @@ class Connection:
         # What is to leave: bytes, then a part of a file.
         self._out: bytes | memoryview = b""
         self._file: FilePart | None = None
-        # Pieces may be sent with ``Stream.more``, until somebody calls ``overdue``; some were, and may be held back.
-        self.watched = False
+        # Somebody will call ``overdue``: pieces may be sent with ``Stream.more`` until then; some were, and may wait.
+        self.overseen = False
         self._corked = False
         # The response was cut: the connection ends behind it, abruptly where it must.
         self._cut = False
@@ -237,14 +237,14 @@ class Connection:
 
     def overdue(self) -> None:
         """Let leave at once what the application sends from now on, and what waits for more; see ``baton.Task``."""
-        self.watched = False
+        self.overseen = False
         self.stream.push()
 
     def send(self, data: bytes, more: bool = False) -> None:
         """Give a piece of a response to the system, all of it, before the application makes the next.
 
         PEP 3333, "Buffering and Streaming": a block leaves at once, or another thread sees to it. So where a call is
-        watched, and ``more`` may follow, the system sends several pieces together, which saves 9 µs for each, until
+        overseen, and ``more`` may follow, the system sends several pieces together, which saves 9 µs for each, until
         ``overdue`` is called; where the application keeps the GIL from everybody, for 200 ms at most.
         What the system does not take at once is waited for, ``timeout_send`` seconds at most for each piece that the
         client takes. Raises ``ClientGone``.
@@ -252,11 +252,11 @@ class Connection:
         if self._cut:
             raise ClientGone("the client has been given up")
         try:
-            if more and self.watched:
+            if more and self.overseen:
                 self._corked = True
                 sent = self._try_send(data, self.stream.more)
-                if not self.watched:
-                    self.stream.push()  # the watch has come in between
+                if not self.overseen:
+                    self.stream.push()  # ``overdue`` was called in between
             else:
                 sent = self._try_send(data)
             if sent != len(data):
