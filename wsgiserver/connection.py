@@ -308,9 +308,10 @@ class Connection:
             if not head and not body:
                 self.stream.push()
                 return
-        sent = 0
-        with suppress(OSError):  # not now, or never more: the loop will see which
+        try:
             sent = self.stream.sendmsg((head, body)) if self.stream.sendmsg is not None else self.stream.send(head)
+        except OSError:  # not now, or never more: the loop will see which; ``suppress`` costs each 0.5 µs more
+            sent = 0
         if sent < len(head):
             self._out = head[sent:] + body
         else:
