@@ -736,6 +736,50 @@ def test_a_stream_is_writable_when_its_client_is_gone(full: tuple[Stream, socket
         stream.send(b"x")
 
 
+class WatchedPoll:
+    """A ``select.poll`` that notes how many milliseconds it may take, and does something before its second wait."""
+
+    def __init__(self, second: Callable[[], object] = lambda: None) -> None:
+        self._poll = select.poll()
+        self.register, self.modify = self._poll.register, self._poll.modify
+        self._second = second
+        self.waits: list[float] = []
+
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        self.waits.append(milliseconds)
+        if len(self.waits) == 2:
+            self._second()
+        return self._poll.poll(milliseconds)
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="this system has no poll")
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_who_waits_for_a_client_finds_that_the_connection_was_taken_from_it(
+    full: tuple[Stream, socket.socket], monkeypatch: pytest.MonkeyPatch, half_closed: bool
+) -> None:
+    """Also where the client sends no more, so that an end of reading is nothing new."""
+    stream, client = full
+    if half_closed:
+        client.shutdown(socket.SHUT_WR)
+    poll = WatchedPoll(stream.abort)
+    monkeypatch.setattr(select, "poll", lambda: poll)
+    assert stream.wait_writable(3)
+    with pytest.raises(ConnectionAbortedError):
+        stream.send(b"x")
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="this system has no poll")
+def test_a_client_that_sends_no_more_is_waited_for_no_longer_than_others(
+    full: tuple[Stream, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, client = full
+    client.shutdown(socket.SHUT_WR)
+    poll = WatchedPoll()
+    monkeypatch.setattr(select, "poll", lambda: poll)
+    assert not stream.wait_writable(0.25)
+    assert sum(poll.waits) <= 250
+
+
 @pytest.mark.skipif(not hasattr(os, "sendfile"), reason="this system has no sendfile")
 def test_a_stream_sends_from_a_file_from_an_offset(pair: tuple[Stream, socket.socket], tmp_path: Path) -> None:
     stream, client = pair

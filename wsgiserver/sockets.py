@@ -11,8 +11,9 @@ import socket
 import stat
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from wsgiserver.addresses import Address, BindError, bracketed, explained
 
@@ -163,8 +164,8 @@ _NOBODY = {
 
 # A close drops what was not delivered, and tells the client with a reset.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-# Where the system tells so that a socket was shut down for reading.
-_POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
+# Seconds after which a thread that waits for its client looks whether the connection was taken from it.
+LOOK: Final = 0.1
 
 
 def _refuse_to_send(data: object, flags: int = 0) -> int:
@@ -215,16 +216,22 @@ class Stream:
 
     def wait_writable(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until a send does not block (but may fail); tell if it is so."""
+        # What would end the wait from another thread, everywhere, would tell the client that the response ends here.
+        end = time.monotonic() + timeout
+        while not self._aborted:
+            left = max(end - time.monotonic(), 0)
+            if self._is_writable(min(left, LOOK)):
+                return True
+            if left <= LOOK:
+                return False
+        return True
+
+    def _is_writable(self, seconds: float) -> bool:
         if not hasattr(select, "poll"):
-            return bool(select.select([], [self.fileno()], [], timeout)[1])
+            return bool(select.select([], [self.fileno()], [], seconds)[1])
         poll = select.poll()  # unlike select it takes descriptors above 1023
-        poll.register(self.fileno(), select.POLLOUT | _POLLRDHUP)
-        events = poll.poll(timeout * 1000)
-        if self._aborted or not events or events[0][1] != _POLLRDHUP:
-            return bool(events)
-        # The client will send no more; it may read on.
-        poll.modify(self.fileno(), select.POLLOUT)
-        return bool(poll.poll(timeout * 1000))
+        poll.register(self.fileno(), select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
 
     def push(self) -> None:
         """Let leave what was sent with ``more``; any thread may call it."""
@@ -237,7 +244,7 @@ class Stream:
             self._socket.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
-        """Take the connection from a thread that sends on it: it is woken, and sends no more.
+        """Take the connection from a thread that sends on it: it soon wakes, and sends no more.
 
         The client is told when that thread, or the process, closes the socket: with a reset, for the end of the
         connection could pass for the end of the response. The number of the socket stays taken until then.
@@ -246,7 +253,6 @@ class Stream:
         self.send = self.sendmsg = _refuse_to_send
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close; what was sent is still delivered. Again: nothing happens."""
