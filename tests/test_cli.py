@@ -723,7 +723,10 @@ def test_print_config_says_how_many_connections_there_is_room_for() -> None:
 def installed(folder: Path) -> list[str]:
     """Put the command into a folder, as pip does, beside a script that has the name of a module."""
     folder.mkdir()
-    (folder / "wsgiserver").write_text("import sys\nfrom wsgiserver.cli import main\nsys.exit(main())")
+    (folder / "wsgiserver").write_text(
+        f"import sys\nsys.path.append({str(Path(__file__).parents[1])!r})\n"
+        "from wsgiserver.cli import main\nsys.exit(main())"
+    )
     (folder / "decoy.py").write_text("raise SystemExit('the script, and not the module')")
     return [sys.executable, str(folder / "wsgiserver")]
 
@@ -755,6 +758,49 @@ def test_a_program_that_calls_the_command_keeps_its_folder(tmp_path: Path) -> No
     command[1] = str(tmp_path / "bin" / "serve_it.py")
     ended = subprocess.run([*command, "decoy"], capture_output=True, text=True, timeout=60, check=False)
     assert "the script, and not the module" in ended.stderr
+
+
+FAILING = """
+class App:
+    def __call__(self, environ, start_response):
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        if environ["PATH_INFO"] == "/boom":
+            raise LookupError(environ["PATH_INFO"], "é")
+        return [body]
+app = App()
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--strict",)], ids=["", "strict"])
+def test_files_that_are_called_as_modules_of_pythons_own_are_not_imported_by_the_server(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Here there is one for each module; the server imports some of those late, as tempfile for the first upload."""
+    command = installed(tmp_path / "bin")
+    for name in sys.stdlib_module_names:
+        (tmp_path / f"{name}.py").write_text("import sys\nsys.stderr.write(f'{__name__} of the folder\\n')\n1 / 0\n")
+    (tmp_path / "shop.py").write_text(FAILING, encoding="utf-8")
+    body = b"x" * 2_000_000
+    with serving("shop:app", *arguments, command=command) as served:
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(served.urls[0]).netloc, timeout=30)) as client:
+            client.request("POST", "/", body)
+            assert client.getresponse().read() == body
+        assert served.get("/boom")[0] == 500
+        status, _, err = served.stop()
+    assert "of the folder" not in err
+    assert "LookupError: ('/boom', 'é')" in err
+    assert status == 0
+
+
+def test_an_application_may_have_a_module_with_the_name_of_one_that_the_server_uses_at_the_start(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "resource.py").write_text(f"NAME = 'a resource'\n{HELLO}")
+    (tmp_path / "shop.py").write_text("from resource import NAME, app")
+    with serving("shop:app", command=installed(tmp_path / "bin")) as served:
+        assert served.get("/") == (200, b"hello from /")
+        assert served.stop()[0] == 0
 
 
 @pytest.mark.usefixtures("hello")

@@ -6,8 +6,10 @@ contract. The clock moves only when a test says so.
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -685,6 +687,17 @@ def test_a_body_for_which_no_memory_is_left_is_dropped_and_answered_with_500(
     assert client.errors.getvalue() == "wsgiserver: a body could not be kept: no memory is left\n"
     assert client.state is State.LINGERING
     assert client.environs == []
+
+
+def test_a_large_body_is_answered_with_500_where_a_module_of_the_programs_stands_for_one_of_pythons_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a random.py lies beside the program, which tempfile then imports: it fails with whatever it may."""
+    monkeypatch.setitem(sys.modules, "tempfile", ModuleType("tempfile"))
+    client = Client(hello, buffer_body=1)
+    client.send(post("Content-Length: 10"))
+    assert client.send(b"0123456789").startswith(b"HTTP/1.1 500 ")
+    assert "a body could not be kept: tempfile cannot be imported: cannot import name" in client.errors.getvalue()
 
 
 def test_a_large_body_is_whole() -> None:

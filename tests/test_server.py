@@ -17,12 +17,13 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from conftest import PATIENCE
 
-from wsgiserver import Server
+from wsgiserver import Server, descriptors
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.descriptors import make_room, share_descriptors
@@ -235,6 +236,20 @@ def test_it_can_be_started_used_and_stopped_on_threads_other_than_the_main_one(c
     assert refused(server.address)
 
 
+def test_a_server_serves_where_a_module_of_the_programs_stands_for_the_one_that_shows_tracebacks(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a traceback.py lies beside the program."""
+    monkeypatch.setitem(sys.modules, "traceback", ModuleType("traceback"))
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        raise LookupError
+
+    with Server(application, bind="127.0.0.1:0") as server:
+        assert connect(server).get().status == 500
+    assert "LookupError, whose traceback cannot be shown (module 'traceback' has no" in capsys.readouterr().err
+
+
 def test_many_servers_in_one_process_do_not_disturb_each_other(connect: Any) -> None:
     servers = [Server(tell("SERVER_PORT"), bind="127.0.0.1:0", threads=1 + n % 2) for n in range(6)]
     for server in servers:
@@ -348,8 +363,8 @@ def test_descriptors_are_shared_between_connections_and_the_application(
 def test_a_server_in_a_block_leaves_the_limit_of_descriptors_to_its_program(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resource = pytest.importorskip("resource", reason="this system has no limits on descriptors")
-    monkeypatch.setattr(resource, "setrlimit", None)
+    pytest.importorskip("resource", reason="this system has no limits on descriptors")
+    monkeypatch.setattr(descriptors, "setrlimit", None)
     assert serve(hello, limit_connections=100_000_000).settings.limit_connections == 100_000_000
 
 
@@ -362,8 +377,8 @@ def test_where_the_limit_of_descriptors_cannot_be_raised_there_are_fewer_connect
     def fail(*arguments: Any) -> None:
         raise ValueError("current limit exceeds maximum limit")
 
-    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
-    monkeypatch.setattr(resource, "setrlimit", fail)
+    monkeypatch.setattr(descriptors, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(descriptors, "setrlimit", fail)
     assert make_room(1000, 16) == 64
 
 

@@ -2,6 +2,16 @@
 
 import sys
 
+_in_use = "resource" in sys.modules
+try:
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+except ImportError:  # Windows, where sockets are no descriptors; or a module of the program's has this name
+    LIMITED = False
+else:
+    LIMITED = True
+    if not _in_use:  # many an application has a resource.py, and imports that by this name
+        del sys.modules["resource"]
+
 # Descriptors of a client at most: its socket, and the file of a large body, or the one that it is sent.
 PER_CONNECTION = 2
 # Descriptors that clients leave to the application and to the server itself: so many a thread, and so many beside.
@@ -11,16 +21,14 @@ RESERVE = 64
 
 def make_room(connections: int, threads: int) -> int:
     """Raise this process's limit of descriptors to what so many need; give how many connections have room then."""
-    try:
-        import resource
-    except ImportError:  # Windows, where sockets are no descriptors
+    if not LIMITED:
         return connections
-    now = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in now)
+    now = getrlimit(RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if limit == RLIM_INFINITY else limit for limit in now)
     limit, room = share_descriptors(connections, threads, soft, hard)
     if limit > soft:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, now[1]))
+            setrlimit(RLIMIT_NOFILE, (limit, now[1]))
         except (OSError, ValueError):  # macOS does not tell all of its limits
             _, room = share_descriptors(connections, threads, soft, soft)
     return room

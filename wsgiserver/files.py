@@ -58,7 +58,10 @@ def store(body: IO[bytes] | None, data: bytes, limit: int) -> IO[bytes]:
     if body is None:
         body = BytesIO()
     if type(body) is BytesIO and body.tell() + len(data) > limit:
-        from tempfile import TemporaryFile  # for the first large body only: it takes long to import
+        try:
+            from tempfile import TemporaryFile  # for the first large body only: it takes long to import
+        except Exception as error:  # a module of the program's has the name of one that it imports
+            raise OSError(f"tempfile cannot be imported: {error}") from error
 
         pieces.insert(0, body.getbuffer())
         body = TemporaryFile(prefix="wsgiserver-")  # noqa: SIM115 - it lives as long as the exchange

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from types import FunctionType, ModuleType, NoneType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -38,6 +39,11 @@ _NAME = re.compile(
 _GREEN = (
     ("gevent.monkey", "is_module_patched", "monkey.patch_all()"),
     ("eventlet.patcher", "is_monkey_patched", "eventlet.monkey_patch()"),
+)
+# What of Python's own the server imports late, for the first that needs it, and what that imports later still.
+_LATE = (
+    *("ast", "ctypes", "difflib", "inspect", "pathlib", "pkgutil", "stringprep", "sysconfig", "tempfile", "tokenize"),
+    *("traceback", "unicodedata"),
 )
 _MACHINERY = (__file__, importlib.__file__, "<frozen importlib")
 
@@ -164,8 +170,31 @@ def _django_in(folder: Path) -> str:
 
 
 def _make_importable(folder: str) -> None:
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
+    """Put a folder first in the path, so that its modules are found before others; but not by the server.
+
+    A random.py in it would be the random of tempfile, which a large upload needs.
+    """
+    if sys.path[:1] == [folder]:
+        del sys.path[0]
+    if _hides_modules(folder):
+        for name in _LATE:
+            with suppress(Exception):  # no Python has all of them
+                importlib.import_module(name)
+    sys.path.insert(0, folder)
+
+
+def _hides_modules(folder: str) -> bool:
+    """Tell whether what lies in a folder has the name of a module of Python's that is still to be imported."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # then nothing in it can be imported
+        return False
+    return any(
+        stem in sys.stdlib_module_names
+        and stem not in sys.modules
+        and (is_file or os.path.isfile(os.path.join(folder, stem, "__init__.py")))
+        for stem, is_file, _ in (name.partition(".") for name in names)
+    )
 
 
 def _refuse_namesake(name: str, folder: str, attribute: str = "") -> None:

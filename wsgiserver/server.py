@@ -136,7 +136,8 @@ class Server:
             self._loop = Loop(self.site, self.listeners, baton.call)
             self._baton = baton
             if not self._owns_process:
-                rehearse_failures()
+                with contextlib.suppress(Exception):
+                    rehearse_failures()
             _started.add(self)
             baton.start()
         except BaseException:
@@ -367,11 +368,13 @@ def rehearse_failures() -> None:
 
 def _obey(signals: Signals, server: Server) -> None:
     """Wait until the server is over, or its time is: a first signal stops it, a second one at once."""
-    while not signals.wait(SETTLED):
-        # Who came at once may have taken the last descriptor: then again, a little later.
-        with contextlib.suppress(OSError, ImportError):
+    pause = SETTLED
+    while not signals.wait(pause):
+        # Who came at once may have taken the last descriptor: then again, later and later.
+        with contextlib.suppress(Exception):
             rehearse_failures()
             break
+        pause *= 2
     while not signals.count and not server.over:
         signals.wait(None)
     limit = server.settings.timeout_stop

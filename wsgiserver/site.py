@@ -38,14 +38,15 @@ def _traceback(error: BaseException) -> str:
     try:
         # Loaded for the first error only: it takes longer to import than the whole server.
         import traceback
-    except Exception as missing:  # there is no descriptor left to read it with, perhaps
+
+        try:
+            frames = below_own(error.__traceback__) or error.__traceback__
+            return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+        except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
+            told = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+            return f"{told}\n{type(error).__name__}, which cannot be shown"
+    except Exception as missing:  # no descriptor is left to read it with, or a module of the program's has its name
         return f"{type(error).__name__}, whose traceback cannot be shown ({missing})"
-    try:
-        frames = below_own(error.__traceback__) or error.__traceback__
-        return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    except Exception:  # it asks the application's objects for their names and texts, and any of them may raise
-        told = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        return f"{told}\n{type(error).__name__}, which cannot be shown"
 
 
 def below_own(frames: TracebackType | None) -> TracebackType | None:
