@@ -847,6 +847,89 @@ def test_without_descriptors_an_idle_connection_makes_room(house: Any, join: Any
     made.turn_until(lambda: has_left(idle))
 
 
+def refuse_to_watch(made: House, refused: Callable[[int], bool], code: int = errno.ENOSPC) -> Callable[[], None]:
+    """Have the poller take no more of the descriptors that are ``refused``; give what ends that."""
+    usual = made.poller.watch
+
+    def watch(descriptor: int, before: Interest, after: Interest) -> None:
+        if before is Interest.NOTHING and refused(descriptor):
+            raise OSError(code, os.strerror(code))
+        usual(descriptor, before, after)
+
+    made.poller.watch = watch
+    return lambda: setattr(made.poller, "watch", usual)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            errno.ENOSPC,
+            "no room for more clients (No space left on device); raise the limit (fs.epoll.max_user_watches)",
+        ),
+        (errno.EBADF, "the server failed with a client, and has closed that connection"),
+    ],
+)
+def test_a_client_that_cannot_be_watched_is_let_go_and_the_others_are_served(
+    house: Any, join: Any, code: int, told: str
+) -> None:
+    """epoll_ctl(2): a user may have so many descriptors watched; or somebody has closed this one."""
+    made = house()
+    client = join(made, GET)
+    made.turn_until(lambda: made.states == ["IDLE"])
+    take = refuse_to_watch(made, lambda descriptor: descriptor not in made.loop._listeners, code)
+    unlucky = join(made)
+    made.turn_until(lambda: has_left(unlucky))
+    client.send(GET)
+    made.turn_until(lambda: len(made.exchanges) == 2)
+    take()
+    late = join(made, GET)
+    made.turn_until(lambda: len(made.exchanges) == 3)
+    assert [each.response().content for each in (client, client, late)] == [b"hello"] * 3
+    assert made.errors.getvalue().count(told) == 1
+
+
+def test_those_who_come_wait_at_the_door_while_they_cannot_be_watched(house: Any, join: Any) -> None:
+    made = house()
+    take = refuse_to_watch(made, lambda descriptor: descriptor not in made.loop._listeners)
+    first, second = join(made), join(made)
+    made.turn(3)
+    assert [has_left(client) for client in (first, second)] == [True, False]
+    take()
+    second.send(GET)
+    made.turn_until(lambda: made.exchanges)
+    assert second.response().content == b"hello"
+
+
+def test_a_response_has_left_before_a_client_that_cannot_be_watched_is_let_go(house: Any, join: Any) -> None:
+    made = house()
+    refuse_to_watch(made, lambda descriptor: descriptor not in made.loop._listeners)
+    client = join(made, GET)
+    made.turn_until(lambda: not made.loop.connections and made.exchanges)
+    assert client.response().content == b"hello"
+    assert client.rest() == b""
+
+
+def test_listeners_that_cannot_be_watched_are_tried_again_until_they_can(
+    house: Any, connect: Any, tmp_path: Path
+) -> None:
+    """Of two the second is refused, which then must not be taken for watched, nor the first be watched twice."""
+    made = house()
+    other = Listener(parse_address(f"unix:{tmp_path / 'other'}"))
+    made.loop._watch_listeners(False)
+    made.loop._listeners[other.fileno()] = other, made.loop._listeners[made.listener.fileno()][1]
+    take = refuse_to_watch(made, lambda descriptor: descriptor == other.fileno())
+    start = made.poller.now
+    made.loop._watch_listeners(True)
+    made.turn_until(lambda: made.poller.now > start + 60)
+    assert len(made.poller.polls) < 60 * 4
+    take()
+    client = connect(other.address).send(GET)
+    made.turn_until(lambda: made.exchanges)
+    assert client.response().content == b"hello"
+    assert made.errors.getvalue().count("no room for more clients") == 1
+
+
 def test_who_has_asked_in_this_turn_makes_no_room(house: Any, join: Any) -> None:
     """The listeners come last in a turn, whatever the order of the events."""
     made = house(listener=Full)

@@ -40,8 +40,8 @@ RUN_TIME: Final = 0.002
 SWEEP: Final = 1.0
 # Seconds that a server which stops reads on from clients that it has closed, see ``State.LINGERING``.
 LINGER_STOPPING: Final = 0.1
-# No room for a new client: not enough descriptors or memory (accept(2)).
-_NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+# No room for a client: not enough descriptors or memory (accept(2)), or as many watched as a user may (epoll_ctl(2)).
+_NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
 
 
 class Loop:
@@ -74,6 +74,7 @@ class Loop:
         self._listeners: dict[int, tuple[Listener, Environ]] = {
             listener.fileno(): (listener, base_environ(site, listener.name, listener.port)) for listener in listeners
         }
+        self._watched_listeners: list[int] = []
         self._accepting = False
         self._told_no_room = False
         self._poller = poller or default_poller()
@@ -255,10 +256,20 @@ class Loop:
             self._next_sweep = self._now + SWEEP
 
     def _settle(self, connection: Connection) -> None:
-        """Watch of the connection what its state asks for; let go of it where it has ended."""
+        """Watch of the connection what its state asks for; let go of it where it has ended, or cannot be watched."""
         interest = connection.state.interest
         if interest is not connection.interest:
-            self._poller.watch(connection.descriptor, connection.interest, interest)
+            try:
+                self._poller.watch(connection.descriptor, connection.interest, interest)
+            except OSError as error:
+                connection.interest = NOTHING
+                if error.errno in _NO_ROOM:
+                    connection.close(abrupt=not connection.unasked)
+                    self._forget(connection)
+                    self._run_out(error, None)
+                else:
+                    self._drop(connection, error)
+                return
             connection.interest = interest
         if connection.state is CLOSED:
             self._forget(connection)
@@ -293,9 +304,19 @@ class Loop:
         if wanted == self._accepting or (wanted and self._stop_at is not None):
             return
         self._accepting = wanted
-        before, after = (NOTHING, READ) if wanted else (READ, NOTHING)
-        for descriptor in self._listeners:
-            self._poller.watch(descriptor, before, after)
+        if not wanted:
+            while self._watched_listeners:
+                self._poller.watch(self._watched_listeners.pop(), READ, NOTHING)
+            return
+        try:
+            for descriptor in self._listeners:
+                self._poller.watch(descriptor, NOTHING, READ)
+                self._watched_listeners.append(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._run_out(error, None)
+            self._sweep_soon()  # which tries again
 
     def _accept_clients(self, listener: Listener, base: Environ) -> None:
         """Take in the clients that wait at a listener, and receive what they have sent already."""
@@ -322,6 +343,8 @@ class Loop:
             connection.descriptor = stream.fileno()
             self.connections[connection.descriptor] = connection
             self._receive(connection)
+            if not self._accepting and self._stop_at is None:
+                return  # there was no room to watch it
 
     def _longest_idle(self) -> Iterator[Connection]:
         """Find those who have been idle for the longest, and have not asked meanwhile or left; some, once in a turn."""
@@ -338,7 +361,8 @@ class Loop:
         """Go on without a listener that its other owner has shut down, say; others are served."""
         self.site.report(f"{listener.url} takes no more clients ({error.strerror}); start the server again to mend it")
         descriptor = listener.fileno()
-        if self._accepting:
+        if descriptor in self._watched_listeners:
+            self._watched_listeners.remove(descriptor)
             self._poller.watch(descriptor, READ, NOTHING)
         del self._listeners[descriptor]
         listener.close()
@@ -347,7 +371,8 @@ class Loop:
         """Deal with a system that has no room for another client: make some, or wait until one ends."""
         if not self._told_no_room:
             self._told_no_room = True
-            self.site.report(f"no room for more clients ({error.strerror}); raise the limit (ulimit -n)")
+            limit = "fs.epoll.max_user_watches" if error.errno == errno.ENOSPC else "ulimit -n"
+            self.site.report(f"no room for more clients ({error.strerror}); raise the limit ({limit})")
         if idle is None:
             self._watch_listeners(False)
         else:
