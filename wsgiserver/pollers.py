@@ -57,6 +57,7 @@ class SelectorPoller:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._last = -1  # of the descriptors told
         self._masks = {Interest.READ: selectors.EVENT_READ, Interest.WRITE: selectors.EVENT_WRITE}
 
     def watch(self, descriptor: int, before: Interest, after: Interest) -> None:  # noqa: D102
@@ -68,14 +69,13 @@ class SelectorPoller:
             self._selector.modify(descriptor, self._masks[after])
 
     def poll(self, timeout: float | None, most: int) -> Sequence[tuple[int, int]]:  # noqa: D102
-        # It gives all that are ready, in the same order each time: those past ``most`` go first in the next turn.
         ready = [(key.fd, events) for key, events in self._selector.select(timeout)]
-        if len(ready) > most:
-            for descriptor, _ in ready[:most]:
-                key = self._selector.get_key(descriptor)
-                self._selector.unregister(descriptor)
-                self._selector.register(descriptor, key.events)
-        return ready[:most]
+        # All that are ready, however many: who comes after the last one told goes first, so that each has its turn.
+        ready.sort(key=lambda event: (event[0] <= self._last, event[0]))
+        told = ready[:most]
+        if told:
+            self._last = told[-1][0]
+        return told
 
     def close(self) -> None:  # noqa: D102
         self._selector.close()
