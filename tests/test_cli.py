@@ -895,6 +895,103 @@ def test_quiet_prints_nothing_at_all() -> None:
                 process.kill()
 
 
+def ending_with(**constants: float) -> list[str]:
+    """Give the command, with other constants in ``wsgiserver.ending``."""
+    code = "import sys\nfrom wsgiserver import cli, ending\n"
+    code += "".join(f"ending.{name} = {value}\n" for name, value in constants.items())
+    return [sys.executable, "-c", f"{code}sys.exit(cli.main())"]
+
+
+ENDLESS = {
+    "a thread": "threading.Thread(target=for_ever, name='mine', daemon=False).start()",
+    "an executor": "concurrent.futures.ThreadPoolExecutor().submit(for_ever)",
+    "an exit handler": "atexit.register(for_ever)",
+}
+ENDLESS_APP = """
+import atexit, concurrent.futures, threading
+for_ever = threading.Event().wait
+def app(environ, start_response):
+    {}
+    print("printed")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"done"]
+"""
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX signals here")
+
+
+@needs_signals
+@pytest.mark.parametrize("going_on", ENDLESS.values(), ids=ENDLESS)
+def test_what_an_application_has_going_on_is_ended_when_the_time_to_stop_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, going_on: str
+) -> None:
+    """The exit handlers of the interpreter wait for it; what was printed until then is not lost."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    (tmp_path / "shop.py").write_text(ENDLESS_APP.format(going_on))
+    arguments = ("shop:app", "--no-access-log", "--timeout-stop", "0.1 s")
+    with serving(*arguments, command=ending_with(MOMENT=2 * 60, LEAST=0)) as served:
+        assert served.get("/") == (200, b"done")
+        status, out, err = served.stop()
+    assert (status, out) == (0, "printed\n")
+    what = "1 thread of the application's own: mine" if "mine" in going_on else "executors or exit handlers"
+    assert err.startswith(f"wsgiserver: ended before the end of {what}")
+
+
+@needs_signals
+def test_a_stop_that_waits_for_a_thread_of_the_applications_own_says_so_and_is_ended_by_another_signal(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.py").write_text(ENDLESS_APP.format(ENDLESS["a thread"]))
+    with serving("shop:app", "--timeout-stop", "3600", command=ending_with(MOMENT=0)) as served:
+        served.get("/")
+        served.process.send_signal(signal.SIGTERM)
+        assert re.fullmatch(
+            "wsgiserver: waiting for 1 thread of the application's own: mine; "
+            r"ending in \d+ s at the latest, or at another signal\n",
+            served.process.stderr.readline(),  # type: ignore[union-attr]
+        )
+        status, _, err = served.stop()
+    assert (status, err) == (0, "")
+
+
+def test_a_thread_of_an_application_that_cannot_be_loaded_does_not_keep_the_command(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        f"import threading\nfor_ever = threading.Event().wait\n{ENDLESS['a thread']}\n1 / 0"
+    )
+    command = [*ending_with(MOMENT=2 * 60, LEAST=0), "shop:app"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "wsgiserver: shop was found, but importing it failed: ZeroDivisionError" in ended.stderr
+
+
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+
+
+@needs_full
+@pytest.mark.usefixtures("hello")
+def test_it_serves_though_standard_error_goes_to_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener, open("/dev/full", "wb") as full:
+        command = [*COMMAND, "--no-access-log", "-b", f"fd:{listener.fileno()}", "hello"]
+        with (
+            subprocess.Popen(command, stderr=full, pass_fds=[listener.fileno()]) as process,
+            socket.create_connection(listener.getsockname(), timeout=30) as client,
+        ):
+            try:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert b"200 OK" in client.recv(4096)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
+
+
+@needs_full
+def test_bad_input_is_status_2_also_where_standard_error_goes_to_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with open("/dev/full", "wb") as full:
+        assert subprocess.run([*COMMAND, "nowhere:app"], stderr=full, timeout=60, check=False).returncode == 2
+
+
 ENDINGS = {
     "at its exit": "import atexit; atexit.register(end)",
     "in a thread": "import threading as t; t.Thread(target=lambda: (t.main_thread().join(), end())).start()",
@@ -912,7 +1009,7 @@ def test_a_signal_that_comes_when_the_server_has_stopped_leaves_the_status_0(
     says_so = "import os\ndef end(os=os):\n    os.write(2, b'ending\\n')\n    os.read(0, 1)\n"
     (tmp_path / "hello.py").write_text(f"{HELLO}{says_so}{ending}\n", encoding="utf-8")
     pipe = subprocess.PIPE
-    command = [*COMMAND, "-b", "127.0.0.1:0", "hello:app"]
+    command = [*ending_with(MOMENT=2 * 60), "-b", "127.0.0.1:0", "hello:app"]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             Served(process)

@@ -58,6 +58,7 @@ ORDER = (
     "testapp",
     "testing",
     "pytest_plugin",
+    "ending",
     "cli",
 )
 # Who may import what is not the standard library's. The two for tests are loaded by those alone who have it.

@@ -13,10 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.descriptors import make_room
+from wsgiserver.ending import end_in_time, keep_status
 from wsgiserver.loader import LoadError, find_application, refuse_green_threads
 from wsgiserver.logs import coloured
 from wsgiserver.server import Server, serve
@@ -32,7 +34,6 @@ from wsgiserver.settings import (
     Settings,
     resolve,
 )
-from wsgiserver.signals import STOPPING
 from wsgiserver.version import __version__
 
 if TYPE_CHECKING:
@@ -46,26 +47,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Without ``arguments`` it is the process's own command, and what follows it is the end of the process.
     """
     _fill_standard_descriptors()
-    if arguments is None:
-        atexit.register(_take_late_signals, signal.SIG_IGN)
+    if arguments is not None:
+        return _carry_out(arguments)[0]
+    atexit.register(keep_status)
+    status, latest = 1, 0.0  # as it is where an error of the server's own ends it
+    try:
+        status, latest = _carry_out(None)
+    finally:
+        end_in_time(status, latest)
+    return status
+
+
+def _carry_out(arguments: Sequence[str] | None) -> tuple[int, float]:
+    """Do what ``main`` is for; give the status, and until when the process may take to end, as ``run`` does."""
     try:
         given = parse(arguments)
-        status = given if isinstance(given, int) else run(given)
-        if arguments is None:
-            _take_late_signals(_end_at_once)
-        return status
+        return (given, 0.0) if isinstance(given, int) else (0, run(given))
     except LoadError as error:
-        return _refuse(str(error), error.__cause__)
+        status = _refuse(str(error), error.__cause__)
     except (BadSetting, AddressError, BindError) as error:
-        return _refuse(str(error))
-    except _usage_error() as error:
-        return _refuse(_usage_line(error))
+        status = _refuse(str(error))
     except BrokenPipeError:
-        return 141  # who reads has had enough, as with any filter
+        status = 141  # who reads has had enough, as with any filter
     except OSError as error:
-        return _refuse(f"cannot write: {error.strerror}")
+        status = _refuse(f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
-        return 130
+        status = 130
+    except _usage_error() as error:
+        status = _refuse(_usage_line(error))
+    return status, 0.0
 
 
 def _fill_standard_descriptors() -> None:
@@ -75,21 +85,6 @@ def _fill_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
-
-
-def _take_late_signals(handler: Any) -> None:
-    """Have this done at a signal to stop that comes when the server has stopped: it has done so well.
-
-    The interpreter takes its time to end, and gives up Python's handlers on the way, but ignores what was ignored.
-    """
-    if threading.current_thread() is threading.main_thread():
-        for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, handler)
-
-
-def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    os._exit(0)
 
 
 def _usage_error() -> Any:
@@ -129,34 +124,37 @@ QUESTIONS = ("--help", "--version", "--print-config")
 
 def _refuse(message: str, cause: BaseException | None = None) -> int:
     """Say on standard error what is wrong; the traceback of the user's own code that failed comes first."""
-    if cause is not None:
-        import traceback
+    with suppress(OSError):  # the disk that it goes to is full
+        if cause is not None:
+            import traceback
 
-        traceback.print_exception(cause)
-    print(f"wsgiserver: {message}", file=sys.stderr)
+            traceback.print_exception(cause)
+        print(f"wsgiserver: {message}", file=sys.stderr)
     return 2
 
 
-def run(given: dict[str, Any]) -> int:
-    """Do what the command line says, as ``parse`` gives it; serving blocks until a signal comes."""
+def run(given: dict[str, Any]) -> float:
+    """Do what the command line says, as ``parse`` gives it; serving blocks until a signal comes.
+
+    Gives until when (of ``time.monotonic``) its process may take to end; 0.0 where nobody set a time.
+    """
     if given.get("app") == "":
         raise BadSetting("APP: must not be empty (a variable that is not set?); leave it out for the Hello World page")
     version, print_config = given.pop("version", False), given.pop("print_config", False)
     if version:
         print(f"wsgiserver {__version__} (Python {sys.version.split()[0]}, {sys.platform})")
-        return 0
+        return 0.0
     resolved = resolve(given, os.environ)
     if print_config:
         print(config(_with_room(resolved)))
-        return 0
+        return 0.0
     _change_folder(resolved)
     try:
-        start(resolved.settings)
+        return start(resolved.settings)
     except LoadError as error:
         raise LoadError(resolved.blame("app", error)) from error.__cause__
     except (AddressError, BindError) as error:
         raise BadSetting(resolved.blame("bind", error)) from None
-    return 0
 
 
 def _with_room(resolved: Resolved) -> Resolved:
@@ -184,19 +182,24 @@ def _change_folder(resolved: Resolved) -> None:
 # Serving
 
 
-def start(settings: Settings) -> None:
-    """Load the application, and serve it until a signal comes."""
+def start(settings: Settings) -> float:
+    """Load the application, and serve it until a signal comes; give what ``run`` does."""
     _forget_scripts_folder()
     with _Interrupts(settings.app):
         application, name = find_application(settings.app)
     refuse_green_threads()
 
+    served: list[Server] = []
+
     def announce(server: Server) -> None:
+        served.append(server)
         if not settings.quiet:
             text = banner(name, server.urls, settings.threads, coloured(sys.stderr))
-            print(text, file=sys.stderr, flush=True)
+            with suppress(OSError):  # the disk that it goes to is full
+                print(text, file=sys.stderr, flush=True)
 
     serve(application, settings=settings, on_start=announce)
+    return max((server.stop_at for server in served), default=0.0)
 
 
 def _forget_scripts_folder() -> None:

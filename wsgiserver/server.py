@@ -5,6 +5,7 @@ so it alone listens to signals.
 """
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -77,6 +78,8 @@ class Server:
         self._closing = threading.Lock()
         self._failure: BaseException | None = None
         self._closed = False
+        # Until when, of ``time.monotonic``, what is under way is waited for; for ever, until it is asked to stop.
+        self.stop_at = math.inf
         # Set by ``serve``: the interpreter's settings are the server's to change, and it ends at these signals.
         self._owns_process = False
         self._signals: Signals | None = None
@@ -200,7 +203,9 @@ class Server:
         What is under way is answered for ``timeout`` seconds at most (the setting ``timeout_stop`` by default).
         """
         if self._loop is not None:
-            self._loop.stop(self.settings.timeout_stop if timeout is None else timeout)
+            timeout = self.settings.timeout_stop if timeout is None else timeout
+            self.stop_at = min(self.stop_at, time.monotonic() + timeout)
+            self._loop.stop(timeout)
 
     def wait(self) -> None:
         """Wait until the server was asked to stop and has answered what was under way."""
@@ -216,7 +221,7 @@ class Server:
         if loop is None or baton is None or self._closed:
             return
         timeout = self.settings.timeout_stop if timeout is None else timeout
-        loop.stop(timeout)
+        self.ask_to_stop(timeout)
         # With one thread, which an application may hold, the loop cannot see that its time is over.
         if not self._over.wait(timeout) and not baton.stuck:
             self._over.wait(GRACE)

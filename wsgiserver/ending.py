@@ -1,0 +1,101 @@
+"""Ends the command's process in time: at a signal at once, and soon where an application's own threads go on.
+
+The interpreter would wait for all threads that are no daemons, for the jobs of executors, and for exit handlers.
+"""
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+from wsgiserver.signals import STOPPING
+
+# Seconds that these have at least, to send the last of a log away for instance.
+LEAST = 3.0
+# Seconds after which it is said what is waited for.
+MOMENT = 0.5
+# Seconds in which the last that was printed has to be written; whoever reads it may have stopped to.
+WRITE_TIME = 1.0
+# How many of the threads are named.
+NAMED = 3
+
+
+def keep_status() -> None:
+    """Have nothing change the exit status any more; to be called as the last exit handler.
+
+    From then on the interpreter takes its time to end, and gives up Python's handlers of signals on the way, but
+    ignores those that were ignored. That it cannot write to standard error, on a full disk, is a failure to it.
+    """
+    _take_late_signals(signal.SIG_IGN)
+    try:
+        sys.stderr.flush()
+    except Exception:
+        sys.stderr = None  # type: ignore[assignment] # as where it is closed
+
+
+def end_in_time(status: int, latest: float) -> None:
+    """Have this process, which is about to end, end with ``status`` though something of the application's goes on.
+
+    It does so at the next signal to stop, else at ``latest`` (of ``time.monotonic``), but in no less than ``LEAST``.
+    """
+    latest = max(latest, time.monotonic() + LEAST)
+
+    def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+        _end(status)
+
+    _take_late_signals(end_at_once)
+    # Two, for to tell something may take for ever, where nobody reads it.
+    threading.Thread(target=_tell, args=[latest], name="wsgiserver-tell", daemon=True).start()
+    threading.Thread(target=_end_at, args=[latest, status], name="wsgiserver-end", daemon=True).start()
+
+
+def _take_late_signals(handler: Any) -> None:
+    """Have this done at a signal to stop that comes when the command has done what it was told."""
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def _tell(latest: float) -> None:
+    time.sleep(MOMENT)
+    left = math.ceil(latest - time.monotonic())
+    _write(f"waiting for {_what_goes_on()}; ending in {left} s at the latest, or at another signal")
+
+
+def _end_at(latest: float, status: int) -> NoReturn:
+    time.sleep(max(latest - time.monotonic(), 0.0))
+    _end(status, f"ended before the end of {_what_goes_on()}")
+
+
+def _what_goes_on() -> str:
+    """Name what the interpreter waits for; the server's own threads are daemons, for which it does not."""
+    main = threading.main_thread()
+    names = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    if not names:
+        return "executors or exit handlers of the application's"
+    threads = f"{len(names)} thread{'s' * (len(names) > 1)} of the application's own"
+    return f"{threads}: {', '.join(names[:NAMED])}" + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+
+
+def _end(status: int, words: str = "") -> NoReturn:
+    """End the process now, without exit handlers; what was printed is written before that, where it can be."""
+    writer = threading.Thread(target=_write, args=[words], daemon=True)
+    with suppress(RuntimeError):  # it is so late that no thread can be started
+        writer.start()
+        writer.join(WRITE_TIME)
+    os._exit(status)
+
+
+def _write(words: str) -> None:
+    if words:
+        with suppress(Exception):  # there is nobody left to tell
+            print(f"wsgiserver: {words}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
