@@ -4,6 +4,7 @@ The states and their table stand in ``connection.State``; deadlines are those of
 contract. The clock moves only when a test says so.
 """
 
+import errno
 import io
 import os
 import sys
@@ -994,6 +995,23 @@ def test_after_a_body_that_timed_out_the_server_reads_and_drops_what_still_comes
     client.send(post("Content-Length: 100", *close, body=b"x"))
     assert client.wait(30).startswith(b"HTTP/1.1 408 ")
     assert client.state is State.LINGERING
+    assert client.send(b"x" * 99) == b""
+    assert client.state is State.LINGERING
+
+
+@pytest.mark.parametrize("close", [[], ["Connection: close"]], ids=["kept", "close"])
+def test_after_a_body_that_cannot_be_kept_the_server_reads_and_drops_what_still_comes(
+    monkeypatch: pytest.MonkeyPatch, close: list[str]
+) -> None:
+    """RFC 9112 section 9.6: also where the client has asked for the end, for the rest of the body is on its way."""
+
+    def full(body: Any, data: bytes, limit: int) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(connection, "store", full)
+    client = Client(hello)
+    assert client.send(post("Content-Length: 100", *close, body=b"x")).startswith(b"HTTP/1.1 500 ")
+    assert (client.state, client.end) == (State.LINGERING, "shut")
     assert client.send(b"x" * 99) == b""
     assert client.state is State.LINGERING
 

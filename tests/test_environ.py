@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from clients import GET, GET_1_0, Client, SlowStream, answering, chunks, request
 
-from wsgiserver.environ import BLOCK_SIZE, FileWrapper
-from wsgiserver.site import SERVER_SOFTWARE, Environ
+from wsgiserver.environ import BLOCK_SIZE, FileWrapper, base_environ, make_environ
+from wsgiserver.http11 import Reader
+from wsgiserver.settings import Settings
+from wsgiserver.site import SERVER_SOFTWARE, Environ, Site
 from wsgiserver.version import __version__
 
 
@@ -96,6 +98,17 @@ def test_environ_has_lives_of_its_own_on_one_connection_with_equal_heads() -> No
     client = Client(application)
     for _ in range(3):
         assert client.send(GET).startswith(b"HTTP/1.1 200 ")
+
+
+def test_each_listener_has_a_name_and_a_port_of_its_own_also_for_a_head_that_came_to_another() -> None:
+    """What was made of a head is remembered for all connections of a server."""
+    site = Site(answering([b""]), Settings(), io.StringIO())
+    bases = [base_environ(site, "inside", "8000"), base_environ(site, "outside", "80")]
+    for base in bases * 3:
+        asked = Reader(site.settings, site.recent).read_head(GET)
+        assert asked is not None
+        environ = make_environ(base, asked, SlowStream(), io.BytesIO())
+        assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == (base["SERVER_NAME"], base["SERVER_PORT"])
 
 
 # -- The request line ----------------------------------------------------------------------------------------------

@@ -219,6 +219,27 @@ def test_a_body_that_is_too_large_is_held_against_its_own_request() -> None:
         assert (reader.asked.method, reader.asked.target) == ("POST", "/upload")
 
 
+def test_a_head_that_came_once_is_forgotten_behind_many_others() -> None:
+    """No client can have the server keep more of them."""
+    recent = RecentHeads()
+    asked = read(Reader(DEFAULTS), head(0))
+    for number in [*range(RecentHeads.HASHES + 1), 0]:
+        recent.note(head(number), asked)
+    assert recent.get(head(0)) is None
+    recent.note(head(0), asked)
+    assert recent.get(head(0)) == (head(0), asked)
+
+
+def test_a_head_that_came_more_than_once_is_forgotten_behind_many_such_others() -> None:
+    recent = RecentHeads()
+    for number in range(RecentHeads.HEADS + 1):
+        asked = read(Reader(DEFAULTS), head(number))
+        for _ in range(2):
+            recent.note(head(number), asked)
+    assert recent.get(head(0)) is None
+    assert recent.get(head(RecentHeads.HEADS)) is not None
+
+
 def test_a_form_is_forgotten_while_a_client_rests() -> None:
     reader = used()
     reader.forget()

@@ -755,6 +755,27 @@ def test_at_the_limit_few_of_those_who_are_idle_are_asked_in_a_turn(
     made.turn_until(lambda: len(made.exchanges) >= 6 * COHORT + len(newcomers))
 
 
+def test_at_the_limit_those_who_have_asked_in_this_turn_keep_no_idle_one_from_making_room(
+    house: Any, join: Any
+) -> None:
+    """Though they have been idle for the longest, and few are looked at."""
+    made = house(limit_connections=COHORT + 1)
+    long = [join(made, GET) for _ in range(COHORT - 1)]
+    idle = [join(made), join(made)]
+    made.turn_until(lambda: len(made.exchanges) == COHORT - 1)
+    made.poller.now += 1
+    for client in idle:
+        client.send(GET)
+    made.turn_until(lambda: made.states == ["IDLE"] * (COHORT + 1))
+    for client in long:
+        client.send(GET)
+    newcomers = [join(made, GET) for _ in idle]
+    made.turn()
+    assert [has_left(client) for client in idle] == [True, True]
+    made.turn_until(lambda: len(made.exchanges) == 2 * COHORT + len(newcomers))
+    assert not any(has_left(client) for client in long)
+
+
 def test_at_the_limit_with_none_idle_nobody_is_accepted_until_one_ends(house: Any, join: Any) -> None:
     made = house(limit_connections=2, timeout_head=3600)
     first, second = join(made, b"GET"), join(made)
@@ -856,11 +877,11 @@ def test_without_descriptors_an_idle_connection_makes_room(house: Any, join: Any
 
 
 def refuse_to_watch(made: House, refused: Callable[[int], bool], code: int = errno.ENOSPC) -> Callable[[], None]:
-    """Have the poller take no more of the descriptors that are ``refused``; give what ends that."""
+    """Have the poller fail with each change to a descriptor that is ``refused``; give what ends that."""
     usual = made.poller.watch
 
     def watch(descriptor: int, before: Interest, after: Interest) -> None:
-        if before is Interest.NOTHING and refused(descriptor):
+        if refused(descriptor):
             raise OSError(code, os.strerror(code))
         usual(descriptor, before, after)
 
@@ -895,6 +916,22 @@ def test_a_client_that_cannot_be_watched_is_let_go_and_the_others_are_served(
     made.turn_until(lambda: len(made.exchanges) == 3)
     assert [each.response().content for each in (client, client, late)] == [b"hello"] * 3
     assert made.errors.getvalue().count(told) == 1
+
+
+def test_a_client_whose_descriptor_somebody_has_closed_is_let_go_and_told_once(house: Any, join: Any) -> None:
+    """Then the poller can neither change what it watches of it nor end that."""
+
+    def large(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [bytes(10_000_000)]
+
+    made = house(large)
+    client = join(made)
+    made.turn_until(lambda: made.loop.connections)
+    refuse_to_watch(made, lambda descriptor: descriptor in made.loop.connections, errno.EBADF)
+    client.send(GET)
+    made.turn_until(lambda: not made.loop.connections)
+    assert made.errors.getvalue().count("the server failed with a client") == 1
 
 
 def test_those_who_come_wait_at_the_door_while_they_cannot_be_watched(house: Any, join: Any) -> None:
@@ -1124,6 +1161,18 @@ def test_an_idle_connection_is_closed_when_its_time_is_over(house: Any, join: An
     assert client.rest() == b""
 
 
+def test_a_connection_that_is_idle_soon_forgets_what_it_has_read(house: Any, join: Any) -> None:
+    """Each may hold 30 KB of its last head."""
+    made = house()
+    join(made, GET)
+    made.turn_until(lambda: made.states == ["IDLE"])
+    (connection,) = made.loop.connections.values()
+    start = made.poller.now
+    made.turn_until(lambda: not connection._reader._head)
+    assert connection.state.name == "IDLE"
+    assert since(made, start) < 5
+
+
 def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: Any) -> None:
     def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
@@ -1225,11 +1274,11 @@ def test_a_loop_tells_for_how_long_it_has_waited(house: Any, join: Any) -> None:
 def test_who_has_asked_before_the_stop_is_answered_though_nobody_had_the_time_to_accept(house: Any, join: Any) -> None:
     """With one thread the application may have had it; who has not asked yet is closed."""
     made = house()
-    clients = [join(made, GET) for _ in range(COHORT + 2)]
+    clients = [join(made, GET) for _ in range(4 * COHORT)]
     silent = join(made)
     made.loop.stop(30)
     made.turn_until(lambda: made.loop.over)
-    assert [client.response().content for client in clients] == [b"hello"] * (COHORT + 2)
+    assert [client.response().content for client in clients] == [b"hello"] * 4 * COHORT
     assert has_left(silent)
 
 
@@ -1272,6 +1321,22 @@ def test_a_loop_that_is_stopped_closes_the_idle_and_waits_for_the_others(house: 
     running.close()
     made.turn_until(lambda: made.loop.over)
     assert made.exchanges[-1].complete
+
+
+def test_a_loop_that_is_stopped_reads_on_for_a_moment_from_a_client_that_it_has_refused(house: Any, join: Any) -> None:
+    """RFC 9112 section 9.6: else the answer could be lost to a reset."""
+    made = house()
+    client = join(made, b"nonsense\r\n\r\n")
+    made.turn_until(lambda: made.states == ["LINGERING"])
+    made.loop.stop(30)
+    made.turn(3)
+    client.send(b"more of it")
+    made.turn(3)
+    assert (made.states, made.loop.over) == (["LINGERING"], False)
+    start = made.poller.now
+    made.turn_until(lambda: made.loop.over)
+    assert since(made, start) < 2
+    assert client.rest().startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_loop_that_is_stopped_answers_a_request_that_has_begun_to_come(house: Any, join: Any) -> None:

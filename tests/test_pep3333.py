@@ -35,6 +35,7 @@ from clients import (
 
 from wsgiserver.exchange import ClientGone
 from wsgiserver.messages import BadResponse
+from wsgiserver.responses import KNOWN_HEAD_LENGTH, KNOWN_HEADS, prepare_head
 from wsgiserver.site import Environ
 from wsgiserver.states import State
 
@@ -150,6 +151,17 @@ def test_more_pieces_are_chunked(make: Callable[[list[bytes]], Iterable[bytes]])
     body = make([b"hello, ", b"world"])
     head = response("200 OK", after=["Transfer-Encoding: chunked"])
     assert ask(GET, answering(body)) == head + chunks(b"hello, ", b"world")
+
+
+def test_of_heads_that_applications_repeat_the_short_ones_are_kept() -> None:
+    """What is kept is neither checked nor put together again; an application that makes new ones fills no memory."""
+    short, long = [("X-A", "short")], [("X-A", "x" * KNOWN_HEAD_LENGTH)]
+    assert prepare_head("200 OK", short) is prepare_head("200 OK", [*short])
+    assert prepare_head("200 OK", long) is not prepare_head("200 OK", [*long])
+    known = prepare_head("200 OK", short)
+    for number in range(KNOWN_HEADS):
+        prepare_head("200 OK", [("X-A", str(number))])
+    assert prepare_head("200 OK", short) is not known
 
 
 def test_a_generator_of_one_piece_is_chunked_because_the_piece_leaves_before_its_end_is_known() -> None:

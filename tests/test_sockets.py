@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 from wsgiserver import sockets
 from wsgiserver.addresses import FORMS, Address, AddressError, BindError, explained, parse_address
@@ -276,6 +277,22 @@ def test_a_closed_listener_refuses_clients_and_can_be_closed_again() -> None:
     with pytest.raises(OSError) as caught:
         listener.accept()
     assert caught.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("code", [errno.ECONNABORTED, errno.EPROTO, errno.EHOSTUNREACH])
+def test_what_befell_a_client_on_its_way_is_no_fault_of_the_listener(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accept(2), "Error handling": it is to be taken like EAGAIN, for others come."""
+
+    def fail(listening: socket.socket) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with listening("127.0.0.1:0") as listener, connect(listener):
+        with monkeypatch.context() as patch:
+            patch.setattr(socket.socket, "accept", fail)
+            assert listener.accept() is None
+        accepted(listener).close()
 
 
 @linux
@@ -763,7 +780,7 @@ def test_who_waits_for_a_client_finds_that_the_connection_was_taken_from_it(
         client.shutdown(socket.SHUT_WR)
     poll = WatchedPoll(stream.abort)
     monkeypatch.setattr(select, "poll", lambda: poll)
-    assert stream.wait_writable(3)
+    assert stream.wait_writable(PATIENCE)
     with pytest.raises(ConnectionAbortedError):
         stream.send(b"x")
 
