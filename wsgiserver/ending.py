@@ -35,7 +35,7 @@ def keep_status() -> None:
     try:
         sys.stderr.flush()
     except Exception:
-        sys.stderr = None  # type: ignore[assignment] # as where it is closed
+        sys.stderr = None  # as where it is closed
 
 
 def end_in_time(status: int, latest: float) -> None:
