@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from wsgiserver import Server, connection, files, forms, heads, http11, loop, messages, predictor, responses
+from wsgiserver import Server, connection, files, forms, heads, http11, loop, messages, predictor, responses, sockets
 from wsgiserver.settings import BY_NAME, OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -377,6 +377,7 @@ def test_the_page_of_limits_tells_the_fixed_ones_as_they_are():
         f"| {responses.KNOWN_HEADS} heads of {responses.KNOWN_HEAD_LENGTH >> 10} KiB at most |",
         f"(../../wsgiserver/predictor.py) | {predictor.MOST_ROUTES} |",
         f"is cut to {messages.SHOWN} bytes",
+        f"looks every {sockets.LOOK:g} s whether the server has stopped",
     ]
     assert [words for words in told if words not in page] == []
 
