@@ -56,7 +56,9 @@ A right application is served as before; off, strict mode is not in the path at 
   back when it returns. It may add what it likes; CGI variables that it was given, and those that PEP 3333 names, stay
   texts. That the environ is used after the response is seen at its streams, `wsgi.input` and `wsgi.errors`. A late look
   at the dictionary itself cannot be seen, and breaks nothing.
-- `readinto` of `wsgi.input`, for which libraries look before they use it, is let through.
+- `readinto` of `wsgi.input`, for which libraries look before they use it, is let through. So is one space before the
+  value of Set-Cookie: `http.cookies` writes it, and Django hands it on.
+- Of cookies, credentials, and what else looks like a secret by its name, three stars are shown.
 - **`close()` of a body is called twice**, to see whether the second call fails. PEP 3333 has the server
   call it when the request is over, and says nothing of a second call; with middleware that comes all the same. Where
   `close()` releases a lock, counts, or gives something back to a pool, it must guard itself, with a flag perhaps; else

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "wsgiserver"
 ORDER = (
     "version",
     "grammar",
+    "masking",
     "messages",
     "heads",
     "forms",
@@ -50,7 +51,6 @@ ORDER = (
     "signals",
     "server",
     "django_hooks",
-    "masking",
     "memory",
     "wire_client",
     "wire",
@@ -66,6 +66,7 @@ OTHERS = {"cli": {"typer"}, "testapp": {"webtest"}, "pytest_plugin": {"pytest"}}
 # Bytes in, bytes out: no sockets, no threads, no clock, no system.
 PURE = (
     "grammar",
+    "masking",
     "messages",
     "heads",
     "forms",
@@ -75,7 +76,6 @@ PURE = (
     "predictor",
     "crowds",
     "watch",
-    "masking",
 )
 IMPURE = frozenset(("socket", "ssl", "select", "selectors", "threading", "time", "os"))
 # The package's front door, and its command.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,9 @@ CASES: dict[str, list[Case]] = {
         # Octets of UTF-8 (obs-text) that are white space in Unicode alone.
         Case(header("X-Y", "x "), header("X-Y", "voil\xc3\xa0")),
         Case(header("X-Y", "x "), header("X-Y", "\x85x")),
+        # http.cookies, and so Django, puts one space before a cookie.
+        Case(header("Set-Cookie", "  a=b"), header("Set-Cookie", " a=b")),
+        Case(header("Set-Cookie", "a=b "), header("set-cookie", SimpleCookie("a=b").output(header=""))),
     ],
     "header-status": [Case(header("Status", "200 OK"), header("X-Status", "200 OK"))],
     "header-twice": [

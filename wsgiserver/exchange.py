@@ -11,6 +11,7 @@ from enum import Enum, auto
 from threading import Lock
 from typing import Final, Protocol
 
+from wsgiserver.masking import masked_text, shown
 from wsgiserver.messages import BadResponse, Request
 from wsgiserver.responses import (
     CHUNKED,
@@ -374,10 +375,11 @@ class Exchange:
 
     def report(self, what: str, error: BaseException | None = None) -> None:
         """Write what went wrong in this exchange to the site's error stream."""
-        self.site.report(f"{self.request.method} {self.request.path!r}: {what}", error)
+        self.site.report(f"{self.request.method} {shown(self.request.path)}: {what}", error)
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.request.method} {self.request.target} {self.status or '-'} {self.progress.name}>"
+        target = masked_text(self.request.target)
+        return f"<Exchange {self.request.method} {target} {self.status or '-'} {self.progress.name}>"
 
 
 def _not_bytes(chunk: object) -> BadResponse:

@@ -1,10 +1,15 @@
-"""Takes the bytes of messages; gives lines for people, with three stars for what looks like a secret."""
+"""Takes what is to be shown to people, and puts three stars for what looks like a secret.
+
+Messages are bytes, and shown line by line; what an error tells of an application's headers and variables is a value.
+"""
 
 import re
+from functools import cache
 from typing import Final
 
+_WORDS: Final = rb"passw|passphrase|secret|token|api[_-]?key|csrf|session"
 # Names of fields: also user[password], with its brackets escaped perhaps, and user.password.
-_SECRET_WORD: Final = rb"[\w.%\[\]-]*(?:passw|passphrase|secret|token|api[_-]?key|csrf|session)[\w.%\[\]-]*+"
+_SECRET_WORD: Final = rb"[\w.%\[\]-]*(?:" + _WORDS + rb")[\w.%\[\]-]*+"
 # A text of JSON, which may be cut.
 _TEXT: Final = rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
 
@@ -15,27 +20,64 @@ def _nested(depth: int) -> bytes:
     return rb'[\[{](?:[^"\[\]{}]|' + within + rb")*[\]}]?"
 
 
-_SECRETS: Final = (
-    # Fields of requests and responses.
-    re.compile(rb"(?im)^((?:[\w-]*authorization|[\w-]*cookie|" + _SECRET_WORD + rb"):[ \t]*)[^\r\n]*"),
-    # Forms, queries, parameters of a path, fragments; JSON.
-    re.compile(rb"(?i)((?:^|[?&;#\s])" + _SECRET_WORD + rb"=)[^&\s]*"),
-    re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:' + _TEXT + rb"|" + _nested(5) + rb"|[^\s,}\]]+)"),
-    # The parts of a multipart form, each up to the head of the next one or to the end.
-    re.compile(
-        rb'(?is)(name="?' + _SECRET_WORD + rb'(?=["\s;])[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)'
-        rb".*?(?=\r\n--[^\r\n]+(?:\r\n[\w-]+:|--\s*\Z)|\Z)"
-    ),
-)
+@cache
+def _secret_name() -> re.Pattern[str]:
+    """Give the pattern of what header fields and variables have in their names; the rest of those may be wrong."""
+    return re.compile("(?i)authorization|cookie|" + _WORDS.decode())
+
+
+@cache
+def _secrets() -> tuple[re.Pattern[bytes], ...]:
+    """Give the patterns; to compile them, 3 ms, is left to the first who shows something."""
+    return (
+        # Fields of requests and responses.
+        re.compile(rb"(?im)^((?:[\w-]*authorization|[\w-]*cookie|" + _SECRET_WORD + rb"):[ \t]*)[^\r\n]*"),
+        # Forms, queries, parameters of a path, fragments; JSON.
+        re.compile(rb"(?i)((?:^|[?&;#\s])" + _SECRET_WORD + rb"=)[^&\s]*"),
+        re.compile(rb'(?i)("' + _SECRET_WORD + rb'"\s*:\s*)(?:' + _TEXT + rb"|" + _nested(5) + rb"|[^\s,}\]]+)"),
+        # The parts of a multipart form, each up to the head of the next one or to the end.
+        re.compile(
+            rb'(?is)(name="?' + _SECRET_WORD + rb'(?=["\s;])[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)'
+            rb".*?(?=\r\n--[^\r\n]+(?:\r\n[\w-]+:|--\s*\Z)|\Z)"
+        ),
+    )
+
+
 # Octets of a message that are shown.
 MESSAGE_SHOWN: Final = 4000
 
 
 def masked(data: bytes) -> bytes:
     """Put three stars for what looks like a secret: credentials, cookies, passwords, tokens."""
-    for pattern in _SECRETS:
+    for pattern in _secrets():
         data = pattern.sub(rb"\1***", data)
     return data
+
+
+def masked_text(text: str) -> str:
+    """Do the same for a text, of any characters."""
+    return masked(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+def shown(value: object, name: str = "") -> str:
+    """Give ``repr`` of a value for a message, without secrets: its own, or all of it where ``name`` is of a secret.
+
+    A tuple or list is shown as what it was meant for, a header: its first item is the name of what follows.
+    """
+    return repr(_presentable(value, name))
+
+
+def _presentable(value: object, name: str) -> object:
+    if _secret_name().search(name):
+        return "***"
+    if isinstance(value, str):
+        return masked_text(value)
+    if isinstance(value, bytes):
+        return masked(value)
+    if isinstance(value, tuple | list) and value:
+        items = [_presentable(value[0], ""), *(_presentable(each, str(value[0])) for each in value[1:])]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
 
 
 def show(

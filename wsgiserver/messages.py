@@ -6,6 +6,8 @@ and ``exchange`` raise what an application is to blame for. All of them are pure
 
 from typing import Any, Final
 
+from wsgiserver.masking import masked_text, shown
+
 # Characters of a path that tell one route from another.
 ROUTE_LENGTH: Final = 128
 
@@ -73,7 +75,7 @@ class Fields:
         return tuple((name, value.strip(" \t")) for name, _, value in parts if cgi_variable(name))
 
     def __repr__(self) -> str:
-        return f"Fields({self.pairs!r})"
+        return f"Fields({', '.join(map(shown, self.pairs))})"
 
 
 _NO_VALUES: Final[dict[str, str]] = {}
@@ -140,7 +142,7 @@ class Request:
         return f"{self.method} {self.path[:ROUTE_LENGTH].rstrip('0123456789')}"
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.target} HTTP/1.{self.minor}>"
+        return f"<Request {self.method} {masked_text(self.target)} HTTP/1.{self.minor}>"
 
 
 # Of a line that could not be read so many octets at most are kept for logs, and shown on pages.

@@ -7,7 +7,7 @@ and shows what was recorded.
 import os
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from wsgiserver.connection import Connection
@@ -30,8 +30,9 @@ class Recording:
     ``exchange`` is what the server made of them: None as long as the request is not whole.
     """
 
-    request: bytes = b""
-    response: bytes = b""
+    # Not in its repr, which stands in reports of tests.
+    request: bytes = field(default=b"", repr=False)
+    response: bytes = field(default=b"", repr=False)
     request_size: int = 0
     response_size: int = 0
     exchange: Exchange | None = None

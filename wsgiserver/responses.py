@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Final
 
 from wsgiserver.grammar import HEADER_NAME, HEADER_VALUE, LENGTH_DIGITS, STATUS
+from wsgiserver.masking import shown
 from wsgiserver.messages import BadResponse, Request
 
 
@@ -98,7 +99,7 @@ def _prepare(status: str, headers: list[tuple[str, str]]) -> ResponseHead:
             head.length = length_of(value)
             if head.length is None:
                 form = f"a row of at most {LENGTH_DIGITS} digits (RFC 9110 section 8.6)"
-                raise BadResponse(f"the Content-Length {value!r} is not {form}")
+                raise BadResponse(f"the Content-Length {shown(value)} is not {form}")
             if code in (204, 205):
                 continue
         elif lower == "connection":
@@ -137,16 +138,19 @@ def _check_status(status: object) -> int:
 
 def _check_header(header: object) -> tuple[str, str]:
     if not isinstance(header, tuple) or len(header) != 2:
-        raise BadResponse(f"the header {header!r} is not a tuple of name and value (PEP 3333)")
+        raise BadResponse(f"the header {shown(header)} is not a tuple of name and value (PEP 3333)")
     name, value = header
     if not isinstance(name, str) or not isinstance(value, str):
-        raise BadResponse(f"the header {header!r} is not made of two str (PEP 3333)")
+        kinds = f"a {type(name).__name__} and a {type(value).__name__}"
+        raise BadResponse(f"the header {shown(header)} is made of {kinds}, not of two str (PEP 3333)")
     if not HEADER_NAME.fullmatch(name):
         raise BadResponse(f"the header name {name!r} is not a token (RFC 9110 section 5.1)")
     # isprintable() is quicker than the pattern, and refuses a few characters that may stand in a value.
     if not (value.isascii() and value.isprintable()) and not HEADER_VALUE.fullmatch(value):
-        what = "holds a control character or one outside latin-1"
-        raise BadResponse(f"the value of the header {name}, {value!r}, {what} (RFC 9110 section 5.5)")
+        fit = HEADER_VALUE.match(value)
+        character = value[fit.end() if fit is not None else 0]
+        what = f"holds {character!r}, a control character or one outside latin-1"
+        raise BadResponse(f"the value of the header {name}, {shown(value, name)}, {what} (RFC 9110 section 5.5)")
     # Of a subclass of str the text counts, not what its own __str__ or __format__ would make of it.
     return str.__str__(name), str.__str__(value)
 

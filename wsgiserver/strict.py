@@ -27,6 +27,7 @@ from wsgiserver.faults import (
     place_of_iterator,
 )
 from wsgiserver.guards import ErrorOutput, Input, Stream, close_of
+from wsgiserver.masking import shown
 from wsgiserver.responses import BODYLESS, length_of
 from wsgiserver.rules import (
     RULES,
@@ -75,7 +76,8 @@ class _Call:
         self.probed = probed
         self.environ = environ
         self.start = start
-        self.request = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')!r}"
+        # The application may change these.
+        self.method, self.path = environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", "")
         # The fault that was raised into the application, as long as nobody above it has seen it.
         self.unsettled: StrictError | None = None
         self.place = place_of_code(code_of(application))
@@ -103,7 +105,8 @@ class _Call:
 
     def fault(self, name: str, detail: str, place: str, cause: BaseException | None = None) -> None:
         """Tell a fault, or raise it."""
-        error = StrictError(RULES[name], detail, place or self.place or "an unknown place", self.request)
+        request = f"{self.method} {shown(self.path)}"
+        error = StrictError(RULES[name], detail, place or self.place or "an unknown place", request)
         if self.report is not None:
             self.report(error)
         elif error.severity == "warning":
@@ -171,7 +174,7 @@ class _Call:
         """Put the checks around what the application returned."""
         place = self.started_at if own(self.started_at) else self.place
         if isinstance(result, str | bytes):
-            self.fault("body-is-string", f"it returned {result!r:.80}", place)
+            self.fault("body-is-string", f"it returned {shown(result):.80}", place)
         elif not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
             self.fault("body-not-iterable", f"it returned {result!r:.80}", place)
             return result  # type: ignore[no-any-return]  # the server shall see what it would see
@@ -268,10 +271,10 @@ class _Call:
         """Check a chunk."""
         self._check_trapped(place)
         if type(data) is not bytes:
-            self.fault("chunk-type", f"it is a {kind(data)}, {data!r:.80}", place)
+            self.fault("chunk-type", f"it is a {kind(data)}, {shown(data):.80}", place)
             return
         if not self.started:
-            self.fault("start-response-missing", f"the chunk is {data!r:.80}", place)
+            self.fault("start-response-missing", f"the chunk is {shown(data):.80}", place)
         elif data and not self.given:
             self._begin(place)
         whole, self.given = self.length, self.given + len(data)
@@ -312,7 +315,7 @@ class _Call:
         if type(before) is list and self.headers != before:
             self.headers_then = list(self.headers)
             changed = [item for item in (*self.headers, *before) if (item in self.headers) != (item in before)]
-            self.fault("headers-changed", f"changed is {changed!r:.200}", self.started_at)
+            self.fault("headers-changed", f"changed is [{', '.join(map(shown, changed))}]"[:200], self.started_at)
 
     def _check_trapped(self, place: str) -> None:
         if self.reraised:

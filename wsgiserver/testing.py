@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from wsgiserver.addresses import Address, bracketed
 from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
-from wsgiserver.masking import masked
+from wsgiserver.masking import masked, masked_text
 from wsgiserver.memory import WatchedSite, own_traceback, strictly
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
@@ -263,8 +263,7 @@ def _names(exchange: Exchange) -> tuple[str, ...]:
 def _line(exchange: Exchange, otherwise: str) -> str:
     request = exchange.request
     error = "" if exchange.error is None else f" ({type(exchange.error).__name__}: {exchange.error})"
-    target = masked(request.target.encode("latin-1")).decode("latin-1")
-    return f"{request.method} {target}: {exchange.status or otherwise or 'no answer'}{error}"
+    return f"{request.method} {masked_text(request.target)}: {exchange.status or otherwise or 'no answer'}{error}"
 
 
 class StopableWSGIServer(LiveServer):

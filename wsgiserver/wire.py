@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from wsgiserver.environ import base_environ
 from wsgiserver.logs import ErrorStream
-from wsgiserver.masking import show
+from wsgiserver.masking import show, shown
 from wsgiserver.memory import (
     Line,
     MemoryStream,
@@ -69,14 +69,17 @@ class StartCall(NamedTuple):
 
 @dataclass(slots=True)
 class WireExchange:
-    """One request and its response: all that passed between client, server and application."""
+    """One request and its response: all that passed between client, server and application.
 
-    request: bytes
-    response: bytes = b""
+    Its ``repr``, which stands in reports of tests, shows none of that; ``str()`` masks what looks like a secret.
+    """
+
+    request: bytes = field(repr=False)
+    response: bytes = field(default=b"", repr=False)
     # What the application was called with; None when it was not called.
-    environ: Environ | None = None
+    environ: Environ | None = field(default=None, repr=False)
     # Its calls of start_response.
-    calls: list[StartCall] = field(default_factory=list)
+    calls: list[StartCall] = field(default_factory=list, repr=False)
     # What it raised, or did wrong.
     error: BaseException | None = None
     # Monotonic seconds.
@@ -251,7 +254,9 @@ def write_request(environ: Environ, protocol: str | None = None) -> bytes:
     lines += framing
     for line in lines:
         if _NO_VALUE.search(line):
-            raise NotSendable(f"no HTTP request can carry the line {line!r}: it holds what no field may (RFC 9110)")
+            name, colon, value = line.partition(": ")
+            told = f"the field {shown((name, value))}" if colon else f"the line {shown(line)}"
+            raise NotSendable(f"no HTTP request can carry {told}: it holds what no field may (RFC 9110)")
     return head_bytes(lines) + body
 
 
@@ -274,7 +279,7 @@ def _target(environ: Environ) -> str:
     try:
         quoted = quote_from_bytes(path.encode("latin-1"), _PATH)
     except UnicodeEncodeError:
-        raise NotSendable(f"PATH_INFO {path!r} holds characters that stand for no byte (PEP 3333)") from None
+        raise NotSendable(f"PATH_INFO {shown(path)} holds characters that stand for no byte (PEP 3333)") from None
     # What may not stand in a target is escaped, as every client does.
     query = _NO_TARGET.sub(lambda found: quote(found[0]), query)
     return (quoted or "/") + (f"?{query}" if query else "")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from wsgiserver.environ import base_environ
 from wsgiserver.exchange import Exchange
+from wsgiserver.masking import shown
 from wsgiserver.memory import (
     Line,
     MemoryStream,
@@ -84,7 +85,7 @@ def read_response(data: bytes, method: str, *, ended: bool) -> WireResponse | No
     match = _HEAD.match(data)
     if match is None:
         if ended or b"\r\n\r\n" in data:
-            raise BrokenResponse(f"no status line and fields as RFC 9112 has them: {data[:200]!r}")
+            raise BrokenResponse(f"no status line and fields as RFC 9112 has them: {shown(data[:200])}")
         return None
     lines = [line.partition(":") for line in match[3].decode("latin-1").split("\r\n")[:-1]]
     response = WireResponse(
