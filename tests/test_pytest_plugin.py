@@ -132,6 +132,40 @@ def test_the_application_is_found_from_a_folder_below_too(project: pytest.Pytest
         project.runpytest_subprocess("-p", "wsgiserver.pytest_plugin").assert_outcomes(passed=1)
 
 
+def test_the_application_is_imported_in_the_folder_that_the_file_says_to_work_in(project: pytest.Pytester) -> None:
+    """As by the command; the tests themselves run where pytest was started."""
+    folder = project.mkdir("backend")
+    (folder / "hall.py").write_text("from shop import app\nassert open('name.txt').read() == 'hall'\n")
+    (folder / "name.txt").write_text("hall")
+    project.makepyprojecttoml(
+        '[tool.wsgiserver]\napp = "hall:app"\nchdir = "backend"\n[tool.pytest.ini_options]\npythonpath = "."\n'
+    )
+    tests = """
+        import os
+
+        def test_it(testapp):
+            assert testapp.get("/").text == "shop "
+            assert os.path.exists("backend")
+    """
+    run(project, tests).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("bogus = 1", "*pyproject.toml, [[]tool.wsgiserver[]] bogus: no such setting*"),
+        ('chdir = "nowhere"', "*pyproject.toml, [[]tool.wsgiserver[]] chdir: cannot work in 'nowhere': No such file*"),
+    ],
+)
+def test_what_is_wrong_in_the_table_is_told_in_one_line(project: pytest.Pytester, line: str, told: str) -> None:
+    project.makepyprojecttoml(f'[tool.wsgiserver]\napp = "shop:app"\n{line}\n')
+    result = run(project, "def test_it(testapp): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"wsgi_app: {told}"])
+    result.stdout.no_fnmatch_line("*During handling*")
+    result.stdout.no_fnmatch_line("*settings.py*")
+
+
 def test_a_factory_is_called_once_for_all_tests(project: pytest.Pytester) -> None:
     project.makepyfile(factory="import shop\n\nmade = []\n\ndef create_app():\n    made.append(1)\n    return shop.app")
     project.makepyprojecttoml('[tool.wsgiserver]\napp = "factory"\n')

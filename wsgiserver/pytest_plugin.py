@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wsgiserver.testing import LiveServer, TestApp, WireClient
 
 # What tells in a test's report what passed on the wire: a title, and what to call for the text.
@@ -48,23 +50,43 @@ def _strict(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def wsgi_app(pytestconfig: pytest.Config) -> Any:
-    """Give the application under test, ``app`` of ``[tool.wsgiserver]``; override this fixture to give another."""
-    from wsgiserver.loader import LoadError, load
-    from wsgiserver.settings import from_file
+    """Give the application under test, ``app`` of ``[tool.wsgiserver]``; override this fixture to give another.
 
-    app, _ = from_file(str(pytestconfig.rootpath / "pyproject.toml")).get("app", ("", ""))
-    if not app:
+    It is imported in the folder that ``chdir`` names there; the tests run where pytest was started.
+    """
+    from wsgiserver.loader import LoadError
+    from wsgiserver.settings import BadSetting
+
+    try:
+        application = _load_application(pytestconfig.rootpath)
+    except (BadSetting, LoadError) as error:
+        raise pytest.fail.Exception(f"wsgi_app: {error}{_own_traceback(error)}", pytrace=False) from None
+    if application is None:
         pytest.fail(
             "wsgi_app knows no application. Define a fixture of that name which returns yours, or name it in "
             'pyproject.toml:\n\n    [tool.wsgiserver]\n    app = "module:application"\n',
             pytrace=False,
         )
+    return application
+
+
+def _load_application(root: "Path") -> Any:
+    """Load what ``pyproject.toml`` in ``root`` names, or give None; raise ``BadSetting`` or ``LoadError``."""
+    from wsgiserver.loader import load
+    from wsgiserver.settings import BadSetting, from_file
+
+    found = from_file(str(root / "pyproject.toml"))
+    app, _ = found.get("app", ("", ""))
+    folder, where = found.get("chdir", ("", ""))
+    if not app:
+        return None
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(pytestconfig.rootpath)  # pytest may be run in a folder below; the name is meant from here
         try:
-            return load(app)
-        except LoadError as error:
-            pytest.fail(f"wsgi_app: {error}{_own_traceback(error)}", pytrace=False)
+            patch.chdir(root / folder)  # pytest may be run in a folder below; both are meant from here
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", error)
+            raise BadSetting(f"{where} chdir: cannot work in {folder!r}: {reason}") from None
+        return load(app)
 
 
 def _own_traceback(error: BaseException) -> str:
