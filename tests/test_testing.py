@@ -18,7 +18,7 @@ import webtest  # type: ignore[import-untyped]
 from wsgiserver import testing
 from wsgiserver.loader import load
 from wsgiserver.site import Environ
-from wsgiserver.testing import LiveServer, StopableWSGIServer, TestApp
+from wsgiserver.testing import LiveServer, StopableWSGIServer, TestApp, WireClient, wire
 
 SLOW = 30.0
 APPS = Path(__file__).parents[1] / "apps"
@@ -121,7 +121,7 @@ def test_what_is_written_to_the_error_stream_fails_the_test_as_with_webtest() ->
         TestApp(application).get("/")
 
 
-def test_without_webtest_the_error_names_the_extra_and_all_else_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_webtest_the_error_says_what_to_install_and_all_else_works(monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 import sys; sys.modules["webtest"] = None
 from wsgiserver import testing
@@ -132,9 +132,25 @@ print(WireClient.__name__, "webob" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "wsgiserver.testing.TestApp needs WebTest: pip install 'wsgiserver-micro[testing]'",
+        "wsgiserver.testing.TestApp needs WebTest: pip install webtest",
         "WireClient False",
     ]
+
+
+@pytest.mark.parametrize("client", [TestApp, wire, WireClient, LiveServer, StopableWSGIServer.create])
+@pytest.mark.parametrize("application", ["http://127.0.0.1:8000", None])
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_is_no_application_is_refused_at_once(client: Any, application: Any, strict: bool) -> None:
+    """WebTest's own takes a URL; a fixture that forgets its return gives None."""
+    with pytest.raises(TypeError, match=f"a WSGI application is a callable; this is {application!r}"):
+        client(application, strict=strict)
+
+
+def test_a_live_server_takes_no_other_application_that_is_none() -> None:
+    server = LiveServer(hello)
+    with pytest.raises(TypeError, match="a WSGI application is a callable; this is None"):
+        server.set_app(None)  # type: ignore[arg-type]
+    assert server.application is hello
 
 
 def test_the_module_gives_what_it_names() -> None:

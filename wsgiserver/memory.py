@@ -186,8 +186,15 @@ class Line:
 # -- What the clients share --------------------------------------------------------------------------------------------
 
 
-def strictly(application: Application) -> Application:
-    """Wrap an application so that its faults become failures."""
+def under_test(application: Application, strictly: bool) -> Application:
+    """Give an application as a test calls it: ``strictly`` has its faults become failures.
+
+    Raises ``TypeError`` for what cannot be called, such as the None of a fixture that forgets its return.
+    """
+    if not callable(application):
+        raise TypeError(f"a WSGI application is a callable; this is {application!r}")
+    if not strictly:
+        return application
     from wsgiserver.strict import strict  # only for those who ask for it
 
     return strict(application)

@@ -16,7 +16,7 @@ from wsgiserver.addresses import Address, bracketed
 from wsgiserver.crowds import Crowd
 from wsgiserver.exchange import Exchange
 from wsgiserver.masking import masked, masked_text
-from wsgiserver.memory import WatchedSite, own_traceback, strictly
+from wsgiserver.memory import WatchedSite, own_traceback, under_test
 from wsgiserver.recording import RecordedStream, Recording, recorder_of
 from wsgiserver.server import Server
 from wsgiserver.settings import Settings
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "webtest":
             raise
-        message = "wsgiserver.testing.TestApp needs WebTest: pip install 'wsgiserver-micro[testing]'"
+        message = "wsgiserver.testing.TestApp needs WebTest: pip install webtest"
         raise ModuleNotFoundError(message, name="webtest") from None
     return TestApp
 
@@ -111,8 +111,8 @@ class LiveServer(Server):
         )
 
     def set_app(self, application: Application) -> None:
-        """Serve another application from the next request on."""
-        self.application = strictly(application) if self.strict else application
+        """Serve another application from the next request on; raises ``TypeError`` for what cannot be called."""
+        self.application = under_test(application, self.strict)
 
     def __enter__(self) -> Self:
         self.start()

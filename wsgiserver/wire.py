@@ -26,7 +26,7 @@ from wsgiserver.memory import (
     head_bytes,
     must_reach_caller,
     own_traceback,
-    strictly,
+    under_test,
 )
 from wsgiserver.responses import length_of
 from wsgiserver.settings import Settings, with_values
@@ -108,7 +108,7 @@ class Wire:
         protocol: str | None,
         settings: Settings,
     ) -> None:
-        self.application = strictly(application) if strict or settings.strict else application
+        self.application = under_test(application, strict or settings.strict)
         self.raise_errors = raise_errors
         self.protocol = protocol
         self.settings = settings

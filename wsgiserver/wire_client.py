@@ -21,7 +21,7 @@ from wsgiserver.memory import (
     head_bytes,
     must_reach_caller,
     own_traceback,
-    strictly,
+    under_test,
 )
 from wsgiserver.settings import Settings, with_values
 from wsgiserver.site import Application, Environ
@@ -163,7 +163,7 @@ class WireClient:
         **overrides: Any,
     ) -> None:
         chosen = with_values(settings, overrides)
-        self.application = strictly(application) if strict or chosen.strict else application
+        self.application = under_test(application, strict or chosen.strict)
         self.raise_errors = raise_errors
         self.settings = chosen
         # What the application raised, and what was written to wsgi.errors.
