@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsgiserver.predictor import MOST_DOUBT, MOST_ROUTES, MOST_TRIAL, OFTEN, TRIAL, Predictor
+from wsgiserver.predictor import KIN, MOST_DOUBT, MOST_ROUTES, MOST_TRIAL, OFTEN, TRIAL, Predictor
 
 
 def asked(predictor: Predictor, times: int) -> list[int]:
@@ -106,7 +106,7 @@ def wines() -> Predictor:
     """Give a predictor that has seen two routes of one family block, one shortly after the other."""
     predictor = Predictor()
     predictor.learn("GET /wines/merlot", 1, blocked=True)
-    predictor.learn("GET /wines/syrah", 1 + OFTEN, blocked=True)
+    predictor.learn("GET /wines/syrah", 1 + KIN, blocked=True)
     return predictor
 
 
@@ -131,7 +131,7 @@ def test_those_of_the_family_that_are_in_doubt_themselves_stay_so(wines: Predict
 
 @pytest.mark.parametrize(
     ("second", "calls"),
-    [("GET /wines/merlot", 2), ("GET /wines/syrah", 2 + OFTEN)],
+    [("GET /wines/merlot", 2), ("GET /wines/syrah", 2 + KIN)],
     ids=["it was the same route", "it was long after the first"],
 )
 def test_a_family_is_not_in_doubt_for_one_route_or_a_rare_one(second: str, calls: int) -> None:
@@ -149,9 +149,9 @@ def test_routes_without_a_slash_have_no_family() -> None:
 
 
 def test_each_new_route_that_blocks_makes_its_family_more_doubtful(wines: Predictor) -> None:
-    wines.learn("GET /wines/pinot", 1 + OFTEN, blocked=True)
+    wines.learn("GET /wines/pinot", 1 + KIN, blocked=True)
     assert wines.doubts["GET /wines/*"] == MOST_DOUBT
-    wines.learn("GET /wines/pinot", 1 + OFTEN, blocked=True)
+    wines.learn("GET /wines/pinot", 1 + KIN, blocked=True)
     assert wines.doubts["GET /wines/pinot"] == 18
 
 

@@ -70,10 +70,22 @@ def test_a_look_that_comes_late_again_hands_over(leader: Leader) -> None:
 def test_an_alert_watch_looks_more_often_for_a_while(leader: Leader) -> None:
     leader.alert()
     pauses = []
-    for _ in range(ALERT + 1):
+    for calls in range(ALERT + 1):
         pauses.append(leader.pause())
-        leader.watch.look(0, False, 0.0, 0.0, True)
+        leader.watch.look(calls, False, 0.0, 0.0, True)
     assert pauses == [TICK / CLOSER] * ALERT + [TICK]
+
+
+def test_an_alert_watch_does_not_look_closely_at_a_leader_that_waits_for_clients(leader: Leader) -> None:
+    """After a tick without a call; with the next call it does so again."""
+    leader.alert().look(calls=1, share=0.9)
+    pauses = []
+    for _ in range(CLOSER + 2):
+        pauses.append(leader.pause())
+        leader.look(in_call=False)
+    assert pauses == [TICK / CLOSER] * CLOSER + [TICK] * 2
+    leader.look(calls=1, share=0.9)
+    assert leader.pause() == TICK / CLOSER
 
 
 def test_an_alert_watch_hands_over_at_once_what_has_slept_since_its_last_look(leader: Leader) -> None:
@@ -227,28 +239,30 @@ def test_who_sleeps_in_one_call_after_the_other_keeps_the_watch_alert_no_longer(
 # -- rest ----------------------------------------------------------------------------------------------------------
 
 
-def quiet_looks(leader: Leader) -> int:
-    """Count the looks at a leader in no call before the watch rests."""
-    for count in range(1, 10_000):
+def quiet_time(leader: Leader) -> float:
+    """Sum up the seconds of looks at a leader in no call before the watch rests."""
+    seconds = 0.0
+    for _ in range(10_000):
+        seconds += leader.pause()
         if leader.look(in_call=False) is Sight.REST:
-            return count
+            return seconds
     raise AssertionError("it never rests")
 
 
 def test_the_watch_rests_when_there_was_no_call_for_a_while(leader: Leader) -> None:
     """For as long as it takes to see a crowd; and no longer, for at rest nothing ticks."""
-    assert quiet_looks(leader) * TICK == pytest.approx(2 * SPAN, abs=1.5 * TICK)
+    assert quiet_time(leader) == pytest.approx(2 * SPAN, abs=1.5 * TICK)
 
 
 def test_an_alert_watch_rests_as_soon(leader: Leader) -> None:
-    assert quiet_looks(leader.alert()) * TICK / CLOSER == pytest.approx(2 * SPAN, abs=1.5 * TICK)
+    assert quiet_time(leader.alert()) == pytest.approx(2 * SPAN, abs=1.5 * TICK)
 
 
 @pytest.mark.parametrize("crowd", [LIGHT, HEAVY])
 def test_in_a_crowd_the_watch_rests_later(leader: Leader, crowd: Crowd) -> None:
     """It ends the crowd then: somebody who asks now and then would meet it anew each time."""
     leader.crowd = crowd
-    assert quiet_looks(leader) * TICK == pytest.approx(LASTS, abs=2 * TICK)
+    assert quiet_time(leader) == pytest.approx(LASTS, abs=2 * TICK)
 
 
 def test_each_call_puts_the_rest_off(leader: Leader) -> None:
@@ -260,7 +274,7 @@ def test_each_call_puts_the_rest_off(leader: Leader) -> None:
 
 
 def test_after_a_rest_the_watch_begins_anew(leader: Leader) -> None:
-    quiet_looks(leader)
+    quiet_time(leader)
     leader.calls += 1
     leader.watch.rested(leader.calls)
     assert leader.look() is Sight.HAND_ON

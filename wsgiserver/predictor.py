@@ -1,11 +1,10 @@
 """The predictor: takes which calls blocked, route by route, and tells which will; `baton` asks it, under its lock.
 
-A hand-over costs every client a tick, 2 ms; a worker costs its own client 60 µs, and pays from one blocked call in
-thirty. So after a blocked call, those of its route go to workers until one has come back quick; until 10 have, where
-another had blocked no more than thirty inline calls before, of whatever route, and up to 64, where they go on blocking.
-A route that blocks each time stays on workers, one that does so every tenth time is there for the most part, one that
-does so once in a hundred, inline: there, to give 4 to workers instead of 1 would cost a seventh of the requests a
-second.
+A hand-over costs every client a tick, 2 ms, or 0.25 ms once the watch looks closely; a worker costs its own client 60
+µs, and pays from one blocked call in five. So after a blocked call, those of its route go to workers until one has come
+back quick; until 10 have, where another had blocked no more than five inline calls before, of whatever route, and up to
+64, where they go on blocking. A route that blocks each time stays on workers, one that does so every tenth time, or
+seldom, is inline for the most part.
 
 A route never seen before may be one of many: an article by its name, say. So when two routes that had not blocked
 before do so shortly after one another, and differ only behind their last slash, the others of their *family* are in
@@ -18,7 +17,11 @@ from typing import TypeVar
 # costs. Where calls sleep for 1 ms the loop was handed on for one in 14 of them; without that, 20 % more quick ones are
 # answered beside them.
 SLEPT = 0.00025
-OFTEN = 30
+# So many inline calls apart, those that block of a route do so often: with 30, where every tenth or twentieth sleeps
+# for 1 or 10 ms, a third fewer requests a second are answered.
+OFTEN = 5
+# So many apart, routes that had not blocked before put their family in doubt.
+KIN = 30
 MOST_DOUBT = 64
 # Of a route in doubt, one call is tried inline after so many given to workers, and after twice as many each time that
 # it blocks. For on workers quick calls may seem slow: 20 chunks sent by each of 16 at once, who wait for the GIL in
@@ -71,11 +74,11 @@ class Predictor:
             return
         family = _family(route)
         if family and route not in self._blocked:
-            self._blame(family, calls, 0)
-        self._blame(route, calls, 1)
+            self._blame(family, calls, KIN, 0)
+        self._blame(route, calls, OFTEN, 1)
 
-    def _blame(self, kind: str, calls: int, least: int) -> None:
-        often = calls - self._blocked.pop(kind, -OFTEN - 1) <= OFTEN
+    def _blame(self, kind: str, calls: int, within: int, least: int) -> None:
+        often = calls - self._blocked.pop(kind, -within - 1) <= within
         _put(self._blocked, kind, calls)
         self._doubt(kind, min(8 * self.doubts.get(kind, 0) + (10 if often else least), MOST_DOUBT))
 
