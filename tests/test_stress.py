@@ -481,6 +481,21 @@ def test_only_a_heavy_crowd_shortens_the_switch_interval_and_only_where_the_serv
     assert not server._loop.crowded
 
 
+@pytest.mark.parametrize(("before", "after"), [([], [HEAVY, LIGHT]), ([HEAVY], [NONE]), ([HEAVY, NONE], [HEAVY, NONE])])
+def test_a_switch_interval_that_the_application_sets_before_or_in_a_heavy_crowd_is_kept(
+    at_the_end: contextlib.ExitStack, before: list[Crowd], after: list[Crowd]
+) -> None:
+    at_the_end.callback(sys.setswitchinterval, sys.getswitchinterval())
+    server = Server(Gates())
+    server._owns_process = True
+    for crowd in before:
+        server._crowd(crowd)
+    sys.setswitchinterval(0.02)
+    for crowd in after:
+        server._crowd(crowd)
+    assert sys.getswitchinterval() == pytest.approx(0.02)
+
+
 def switches(process: subprocess.Popen[str]) -> dict[str, list[str]]:
     """Tell how often each thread of a process has gone to sleep, or was put off its processor."""
     counts = {}

@@ -83,7 +83,8 @@ class Server:
         # Set by ``serve``: the interpreter's settings are the server's to change, and it ends at these signals.
         self._owns_process = False
         self._signals: Signals | None = None
-        self._switch_interval = sys.getswitchinterval()
+        # What it was before a heavy crowd, as long as there is one.
+        self._switch_interval: float | None = None
 
     def _make_site(self, application: Application, observers: Sequence[Observer]) -> Site:
         if self.settings.strict:
@@ -189,8 +190,17 @@ class Server:
         """Note which threads beside the leader keep the GIL from it; the baton sees to the order of the calls."""
         if self._loop is not None:
             self._loop.crowd(crowd is not Crowd.NONE)
-        if self._owns_process:
-            sys.setswitchinterval(CROWDED_INTERVAL if crowd is Crowd.HEAVY else self._switch_interval)
+        if crowd is not Crowd.HEAVY:
+            self._restore_switch_interval()
+        elif self._owns_process:
+            self._switch_interval = sys.getswitchinterval()
+            sys.setswitchinterval(CROWDED_INTERVAL)
+
+    def _restore_switch_interval(self) -> None:
+        """Undo what a heavy crowd has changed, unless the application has set another interval since."""
+        before, self._switch_interval = self._switch_interval, None
+        if before is not None and math.isclose(sys.getswitchinterval(), CROWDED_INTERVAL):
+            sys.setswitchinterval(before)
 
     @property
     def over(self) -> bool:
@@ -252,8 +262,7 @@ class Server:
         self._over.set()
         if self._signals is not None:
             self._signals.restore()
-        if self._owns_process:
-            sys.setswitchinterval(self._switch_interval)
+        self._restore_switch_interval()
         if self._loop is not None:
             self._loop.leave_to_parent()
 
