@@ -588,7 +588,10 @@ def test_in_a_heavy_crowd_nobody_watches(crowd: Crowd, overseen: bool) -> None:
 
 
 def test_nobody_watches_a_task_on_a_worker() -> None:
-    play = Play(Usual(), [Work("a", "r", says_so=True)], [Work("b", "r")]).perform()
+    """Also where it ran inline when it ran before: a stream would go on to wait for a watch that looks elsewhere."""
+    play = Play(Usual(), [Work("a", "r", says_so=True)], [Work("b", "r")])
+    play.all[1].overseen = True
+    play.perform()
     assert [work.overseen for work in play.all] == [True, False]
 
 
@@ -803,6 +806,18 @@ def test_those_who_wait_when_all_is_over_are_run_to_the_end(rehearse: Rehearse) 
     assert sorted(play.begun) == ["a", "b", "c", "d", "e"]
 
 
+def test_the_last_leader_runs_those_who_wait_where_no_worker_is_left_to_do_so() -> None:
+    """A worker leaves those whom nobody doubts to the leader, whose loop may be over before it has caught up."""
+    done: list[str] = []
+    baton = Baton(lambda: False, 2)
+    baton._leader = leader = _Worker(baton, "one")
+    baton._waiting.extend(Errand(lambda name=name: done.append(name)) for name in "ab")  # type: ignore[misc]
+    leader.give(_Order.LEAD)
+    baton._serve(leader)
+    assert done == ["a", "b"]
+    assert baton.busy == 0
+
+
 def test_the_leader_turns_the_loop_while_many_wait(rehearse: Rehearse) -> None:
     """After a tick of catching up it writes what is there, and reads; so nobody waits for the last of them."""
     names = [f"w{n}" for n in range(6)]
@@ -1015,14 +1030,27 @@ def test_the_watch_looks_more_often_after_a_hand_over_but_not_in_a_heavy_crowd(c
 
 def test_the_watch_does_not_look_more_often_after_a_trial_that_blocks() -> None:
     """Whoever is tried is known to block; were the watch alert after each, it would be so all the time."""
-    play = Play(Usual(), [Work("tried", "r"), Work("next")], threads=4, kind=Pauses)
-    play.all[0].until = play.done("next")
+    works = [Work("tried", "r"), Work("next"), Work("slow"), Work("last")]
+    play = Play(Usual(), works, threads=4, kind=Pauses)
+    for work in works[::2]:
+        work.until = play.done("last")
     play.baton._predictor.learn("r", 0, blocked=True)
     play.baton._predictor._trials["r"] = (0, TRIAL)
     play.perform()
-    assert play.answered == ["next", "tried"]
-    assert [work.by for work in play.all] == ["t-1", "t-2"]
+    assert [work.by for work in works] == ["t-1", "t-2", "t-2", "t-3"]
     assert set(play.baton.__dict__["pauses"]) == {play.baton.tick}
+
+
+def test_the_watch_looks_more_often_after_a_call_that_blocks_though_a_trial_went_well_before() -> None:
+    names = ["slow", "next", "slow too", "last"]
+    play = Play(Usual(), [Work("tried", "r"), *map(Work, names)], threads=4, kind=Pauses)
+    for work in play.all[1::2]:
+        work.until = play.done("last")
+    play.baton._predictor.learn("r", 0, blocked=True)
+    play.baton._predictor._trials["r"] = (0, TRIAL)
+    play.perform()
+    assert "r" not in play.baton._doubts
+    assert play.baton.tick / CLOSER in play.baton.__dict__["pauses"]
 
 
 def test_the_watch_does_not_look_more_often_for_a_thread_that_is_not_to_be_had() -> None:
