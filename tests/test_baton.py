@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias
 import pytest
 
 from wsgiserver.baton import (
+    HIRE_AGAIN,
     Baton,
     Task,
     _once_free,
@@ -221,7 +222,7 @@ class StagedWorker(_Worker):
 
     def start(self) -> None:
         if self.pool.refuses():
-            raise RuntimeError("can't start new thread")
+            raise self.pool.refusal
         self.stage.enter(self.name)
         super().start()
 
@@ -252,6 +253,7 @@ class StagedBaton(Baton):
     def __init__(self, stage: Stage, turn: Callable[[], bool], threads: int, **options: Any) -> None:
         self.stage = stage
         self.refuses: Callable[[], bool] = lambda: False
+        self.refusal: Exception = RuntimeError("can't start new thread")
         super().__init__(turn, threads, name="t", **options)
         self._lock: Any = StagedMutex(stage, "the lock")
         self._alarm: Any = StagedEvent(stage)
@@ -267,9 +269,6 @@ class StagedBaton(Baton):
     def pass_the_time(self, seconds: Any) -> None:
         self.stage.at("ticks", lazy=True)
         self.stage.now += seconds * (2 if self.share_beside else 1)  # the watch waits for the GIL too
-
-    def _let_begin(self) -> None:
-        self.stage.at("lets others begin", lazy=True)
 
     def _computed(self) -> float:
         """No time of the processor's passes on stage: who blocks there sleeps."""
@@ -564,6 +563,19 @@ def test_a_call_that_takes_long_is_told_also_when_there_is_no_thread_to_lead_on(
     assert play.hired == 1
 
 
+@pytest.mark.parametrize("refusal", [RuntimeError("can't start new thread"), MemoryError()])
+def test_a_thread_that_is_not_to_be_had_is_told_and_asked_for_again_after_a_while(refusal: Exception) -> None:
+    """The others go on meanwhile."""
+    play = Play(Usual(), [Work("slow"), Work("next")])
+    told: list[float] = []
+    play.baton.refused = lambda error: told.append(play.stage.now) if error is refusal else None
+    play.baton.refuses, play.baton.refusal = lambda: "t-1" in play.stage.entered and len(told) < 3, refusal
+    play.all[0].until = play.done("next")
+    play.perform()
+    assert [later - before >= HIRE_AGAIN for before, later in pairwise(told)] == [True, True]
+    assert play.hired == 2
+
+
 def test_a_call_that_takes_long_is_told_before_a_late_watch_looks_a_second_time() -> None:
     """The watch may be late because the call keeps the GIL; the machine may have stood still as well."""
     play = Play(Usual(), [Work("slow"), Work("next")])
@@ -755,9 +767,9 @@ def test_a_route_that_blocks_when_it_is_tried_is_tried_half_as_often(rehearse: R
     assert play.baton._doubts == {"r": MOST_DOUBT}
 
 
-def all_slots_taken(director: Director, due: int, *names: str) -> Play:
+def all_slots_taken(director: Director, due: int, *names: str, kind: type[StagedBaton] = StagedBaton) -> Play:
     """Make a play of tasks of one route in doubt: two for the two slots, the others; one is due for a trial then."""
-    play = Play(director, [Work(name, "r") for name in ("a", "b", *names)])
+    play = Play(director, [Work(name, "r") for name in ("a", "b", *names)], kind=kind)
     play.baton._doubts["r"] = MOST_DOUBT
     play.baton._predictor._trials["r"] = (due, TRIAL)
     return play
@@ -1439,8 +1451,14 @@ def workers_that_rest_at_once(director: Director) -> Play:
     return play
 
 
+class AsksAgainAtOnce(StagedBaton):
+    """Asks for a thread again as soon as one was refused, so that more orders come up."""
+
+    _hire_at = property(lambda self: 0.0, lambda self, seconds: None)
+
+
 def threads_that_cannot_be_had(director: Director) -> Play:
-    play = Play(director, [Work("a", "r"), Work("b", says_so=True), Work("c")])
+    play = Play(director, [Work("a", "r"), Work("b", says_so=True), Work("c")], kind=AsksAgainAtOnce)
     play.baton._doubts["r"] = MOST_DOUBT
     refusals = iter([False, True, False, True, False])
     play.baton.refuses = lambda: next(refusals, False)
@@ -1458,7 +1476,7 @@ def a_trial_that_blocks_with_every_slot_taken(director: Director) -> Play:
 
 
 def a_trial_with_every_slot_taken_without_threads_to_be_had(director: Director) -> Play:
-    play = all_slots_taken(director, 2, "c", "d", "e")
+    play = all_slots_taken(director, 2, "c", "d", "e", kind=AsksAgainAtOnce)
     play.stage.rested.update(f"t-{n}" for n in range(1, 20))
     refusals = iter([False, False, False, True, True, True])
     play.baton.refuses = lambda: next(refusals, False)

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from conftest import PATIENCE
 
-from wsgiserver import Server, descriptors
+from wsgiserver import Server, baton, descriptors
 from wsgiserver import serve as serve_until_signalled
 from wsgiserver.addresses import AddressError, BindError
 from wsgiserver.descriptors import make_room, share_descriptors
@@ -248,6 +248,29 @@ def test_a_server_serves_where_a_module_of_the_programs_stands_for_the_one_that_
     with Server(application, bind="127.0.0.1:0") as server:
         assert connect(server).get().status == 500
     assert "LookupError, whose traceback cannot be shown (module 'traceback' has no" in capsys.readouterr().err
+
+
+def test_a_system_without_threads_to_be_had_is_told_of_once_and_served_on(
+    serve: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[threading.Thread] = []
+
+    def refuse(worker: threading.Thread) -> None:
+        asked.append(worker)
+        raise MemoryError
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        environ["wsgiserver.will_block"]()
+        return answer(start_response, b"hello")
+
+    client = connect(serve(application))
+    monkeypatch.setattr(baton, "HIRE_AGAIN", 0.0)
+    monkeypatch.setattr(baton._Worker, "start", refuse)
+    assert [client.get().content for _ in range(3)] == [b"hello"] * 3
+    assert len(asked) >= 3
+    told = capsys.readouterr().err
+    assert told.startswith("wsgiserver: no more threads to be had (out of memory), so calls that block hold up others;")
+    assert told.count("\n") == 1
 
 
 def test_many_servers_in_one_process_do_not_disturb_each_other(connect: Any) -> None:

@@ -33,7 +33,6 @@ What must be atomic
 What was tried
     - One lock for all leaders: one that comes back from a call it has lost may find the baton that its heir has laid
       down, and take it for its own. The model showed it; and also, that the leader must look after the watch last.
-    - To wait in ``_lock``, which is asked for with `_once_free` now: 64 threads that slept stood there in a row.
     - A lock of Python code: an exception from outside, Ctrl+C say, right behind its taking leaves it taken for ever.
 """
 
@@ -55,6 +54,8 @@ from wsgiserver.watch import Sight, Watch
 LATE = 0.001
 # Seconds after which a lock that was taken is looked at again.
 AGAIN = 0.00001
+# Seconds after which a thread that was not to be had is asked for again.
+HIRE_AGAIN = 0.1
 
 
 class Task(Protocol):
@@ -133,6 +134,7 @@ class Baton:
     - ``crowded``: called with the `Crowd` of threads that are seen to keep the GIL from the leader, each time that it
       becomes another; never twice at once. It must be quick, not raise, and not use the baton.
     - ``failed``: called with what ended a thread, and with it the baton, against all expectation.
+    - ``refused``: called with why no thread was to be had, each time; the baton goes on with those there are. As quick.
     - ``wake``: called, on any thread, when the leader is not to wait in its turn, or in the next; as quick.
     - ``idle_time``: gives the seconds that leaders have waited in their turns, with nothing to do; on any thread.
     - ``name``: begins the names of the threads.
@@ -149,12 +151,13 @@ class Baton:
         rest: float = 60.0,
         crowded: Callable[[Crowd], object] = lambda crowd: None,
         failed: Callable[[BaseException], object] = lambda error: None,
+        refused: Callable[[Exception], object] = lambda error: None,
         wake: Callable[[], object] = lambda: None,
         idle_time: Callable[[], float] = lambda: 0.0,
         name: str = "wsgiserver",
     ) -> None:
         self.turn, self.crowded, self.failed, self.wake = turn, crowded, failed, wake
-        self.idle_time, self.name = idle_time, name
+        self.idle_time, self.refused, self.name = idle_time, refused, name
         self.threads, self.tick, self.rest = threads, tick, rest
         # The leader's.
         self._calls = 0  # inline calls begun
@@ -173,6 +176,7 @@ class Baton:
         self._doubted, self._doubts = self._predictor.doubted, self._predictor.doubts  # for anyone
         self._crew: list[Thread] = []
         self._numbers = count(1)
+        self._hire_at = 0.0  # and no sooner
         self._over = False
         # The watch's.
         self._crowd = NONE  # anyone may read this and the next
@@ -273,22 +277,20 @@ class Baton:
                     return self._try(first) if doubted else first
                 self._employ(worker, first)
                 employed = True
-            due = bool(self._waiting) and self._predictor.counts_to_trial(self._waiting[0].route)
-            if due:
-                self._slot.clear()
-                self._wanted = True
+            self._wanted = due = bool(self._waiting) and self._predictor.counts_to_trial(self._waiting[0].route)
         if due:
             return self._await_slot()
         # A cohort that is given out first, and begins then, together, ends together too, and its clients wait for one
         # another ever after: 4,100 requests a second instead of 5,700, where 64 sleep for 10 ms.
         if employed and self._crowd is NONE:
-            self._let_begin()
+            self._pause(0)  # has them begin; in a crowd, the others would have the GIL first, each in its turn
         return None
 
     def _await_slot(self) -> Task | None:
         """Wait a little for a worker to come back, and return the first of the queue, for a trial in that slot."""
         self._slot.wait(self.tick / 2)
         with _once_free(self._lock):
+            self._slot.clear()
             if self._wanted or not self._waiting:  # nobody came; or the others have taken all
                 self._wanted = False
                 return None
@@ -309,10 +311,6 @@ class Baton:
         if self._waiting and self.busy < self.threads:
             self.wake()
         return True
-
-    def _let_begin(self) -> None:
-        """Let a thread that has just been woken have the GIL; not in a crowd, which would have it all in turn."""
-        sleep(0)
 
     # For tasks, on any thread.
     def will_block(self) -> None:
@@ -350,10 +348,13 @@ class Baton:
     def _spare(self) -> _Worker | None:
         if self._idle:
             return self._idle.pop()
-        try:
-            return self._hire() if self.threads > 1 else None
-        except RuntimeError:  # no more threads to be had: go on with those there are
-            return None
+        if self.threads > 1 and self._clock() >= self._hire_at:
+            try:
+                return self._hire()
+            except (RuntimeError, MemoryError) as error:
+                self._hire_at = self._clock() + HIRE_AGAIN
+                self.refused(error)
+        return None
 
     def _hire(self) -> _Worker:
         worker = self._worker(self, f"{self.name}-{next(self._numbers)}")
@@ -484,9 +485,8 @@ class Baton:
                 if sight is Sight.HAND_ON:
                     with _once_free(self._lock):
                         trial = self._tried is not None  # that it blocks is no news
-                        handed_on = self._hand_on(calls)
-                    if handed_on and not trial:  # else it has just come back, or there are no threads to be had
-                        watch.be_alert()
+                        if self._hand_on(calls) and not trial:  # else it is back, or no thread was to be had
+                            watch.be_alert()
         self._set_crowd(NONE)
 
     def _rest(self) -> None:

@@ -77,6 +77,7 @@ class Server:
         # The first to stop closes; others wait until it has.
         self._closing = threading.Lock()
         self._failure: BaseException | None = None
+        self._told_no_thread = False
         self._closed = False
         # Until when, of ``time.monotonic``, what is under way is waited for; for ever, until it is asked to stop.
         self.stop_at = math.inf
@@ -133,6 +134,7 @@ class Server:
                 self.settings.threads,
                 crowded=self._crowd,
                 failed=self._fail,
+                refused=self._say_no_thread,
                 wake=self._wake,
                 idle_time=self._idle_time,
             )
@@ -173,6 +175,14 @@ class Server:
         """Be over, by a fault of the server's own: who waits for it is told, see ``stop``."""
         self._failure = error
         self._end()
+
+    def _say_no_thread(self, error: Exception) -> None:
+        if not self._told_no_thread:
+            self._told_no_thread = True
+            self.site.report(
+                f"no more threads to be had ({str(error) or 'out of memory'}), so calls that block hold up others; "
+                "raise the limit (ulimit -u and -v, TasksMax in systemd), or lower --threads"
+            )
 
     def _end(self) -> None:
         self._over.set()

@@ -13,7 +13,7 @@
  * the protocol avoids (WRONG_...).
  *
  *     RESTING         a worker may end at any moment at which it has nothing to do
- *     HIRING_FAILS    the system may refuse to start a thread, any number of times
+ *     HIRING_FAILS    the system may refuse to start a thread, any number of times, or not be asked so soon again
  *     STOPPED         somebody calls stop(), at any moment
  *     TRIALS          the predictor may want a task tried inline though every slot is taken
  *     SILENT          no task says beforehand that it will block
