@@ -244,7 +244,7 @@ def test_values_lose_their_outer_white_space_and_nothing_else(line: str, value: 
 def test_content_type_and_content_length_have_no_prefix() -> None:
     environ = environ_of(request("content-type: a/b; c=d", "content-length: 003", start="PUT / HTTP/1.1", body=b"abc"))
     assert environ["CONTENT_TYPE"] == "a/b; c=d"
-    assert environ["CONTENT_LENGTH"] == "003"
+    assert environ["CONTENT_LENGTH"] == "3"
     assert "HTTP_CONTENT_TYPE" not in environ
     assert "HTTP_CONTENT_LENGTH" not in environ
 

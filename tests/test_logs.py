@@ -177,6 +177,12 @@ def test_what_a_client_sent_is_escaped_as_apache_does(sent: str, written: str) -
     assert escape(sent) == written
 
 
+@pytest.mark.parametrize("code", range(256))
+def test_a_character_is_escaped_alike_beside_any_other(code: int) -> None:
+    """Latin-1 text, which is what clients send, goes another way than the rest."""
+    assert escape(f"\xe9{chr(code)}") + "\\xe4\\xbd\\xa0" == escape(f"\xe9{chr(code)}\u4f60")
+
+
 @given(st.text())
 def test_what_is_escaped_is_printable_ascii_without_a_bare_quote(text: str) -> None:
     written = escape(text)

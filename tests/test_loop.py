@@ -1189,6 +1189,24 @@ def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: 
     assert isinstance(exchange.error, TimeoutError)
 
 
+def test_a_client_that_takes_a_little_and_then_nothing_is_reset_as_soon(house: Any, join: Any) -> None:
+    """So little that the system does not call the socket writable: to find it at the end is no progress."""
+
+    def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [b"x" * 3_000_000]
+
+    made = house(large, timeout_send=20)
+    client = join(made, GET)
+    made.turn_until(lambda: made.states == ["WRITING"])
+    start = made.poller.now
+    assert client.socket.recv(100_000)
+    made.turn_until(lambda: not made.loop.connections)
+    assert since(made, start) < 25
+    (exchange,) = made.turn().exchanges
+    assert not exchange.complete
+
+
 def test_a_client_that_takes_its_response_slowly_is_waited_for(house: Any, join: Any) -> None:
     """Though so slowly that the system, which waits until half its buffer is free, never calls the socket writable."""
 

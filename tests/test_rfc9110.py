@@ -414,6 +414,15 @@ def test_10_1_1_another_expectation_is_answered_with_417(value: str) -> None:
     assert talk(post(f"Expect: {value}", "Content-Length: 2") + b"hi").response().status == 417
 
 
+@pytest.mark.parametrize(
+    "lines", [("Expect: 100-continue,",), ("Expect: , 100-Continue ,,",), ("Expect: 100-continue",) * 2]
+)
+def test_10_1_1_expectations_are_a_list(lines: tuple[str, ...]) -> None:
+    """Section 10.1.1: Expect = #expectation; section 5.6.1.2: empty elements of a list are ignored."""
+    talked = Talk(hello).say(post(*lines, "Content-Length: 2"))
+    assert talked.sent == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
 # -- Section 15: status codes --------------------------------------------------------------------------------------
 
 

@@ -256,6 +256,12 @@ def test_6_1_a_coding_that_is_not_understood_is_answered_with_501(coding: str) -
     assert talked.closed
 
 
+def test_6_1_a_list_of_many_codings_is_refused_before_it_is_read() -> None:
+    """RFC 9110 section 5.6.1.2: "a reasonable number of empty list elements" is enough."""
+    assert talk(post("Transfer-Encoding: " + "," * 15 + "chunked") + b"0\r\n\r\n").response().status == 200
+    assert talk(post("Transfer-Encoding: " + "," * 16 + "chunked") + b"0\r\n\r\n").response().status == 400
+
+
 def test_6_2_no_content_length_beside_transfer_encoding() -> None:
     """Section 6.2: a sender "MUST NOT send a Content-Length" in a message that contains Transfer-Encoding."""
     app = answering(iter([b"hel", b"lo"]), ("Transfer-Encoding", "chunked"), ("Content-Length", "5"))

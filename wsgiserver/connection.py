@@ -26,7 +26,7 @@ from wsgiserver.exchange import ENDED, ClientGone, Exchange
 from wsgiserver.files import FilePart, FileShortened, drop, leave, store
 from wsgiserver.gateway import run
 from wsgiserver.http11 import Reader
-from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable
+from wsgiserver.messages import UNREADABLE, BadRequest, Request
 from wsgiserver.pages import page, refusal
 from wsgiserver.responses import CONTINUE
 from wsgiserver.site import Application, Environ, Site, clear_frames
@@ -37,6 +37,8 @@ LINGER_TIME: Final = 2.0
 LINGER_SIZE: Final = 1024 * 1024
 # Octets of a body from which on that is done also where the client has asked for the end.
 LINGER_FROM: Final = 16 * 1024
+# Seconds after which more is sent to a client: what was acknowledged before makes room, which is no progress later.
+SEND_AGAIN: Final = 1.0
 # Octets asked of the client at a time: for heads, for bodies.
 HEAD_RECEIVE_SIZE: Final = 16 * 1024
 BODY_RECEIVE_SIZE: Final = 256 * 1024
@@ -183,11 +185,7 @@ class Connection:
         """Answer in the application's stead; it is not called, and the connection ends behind the answer."""
         exchange = self.exchange
         if exchange is None:
-            asked = self._reader.asked
-            if asked is None:
-                request: Request = Unreadable(error.line if isinstance(error, BadRequest) else b"")
-            else:
-                request = asked if isinstance(asked, Request) else Request(*asked, UNREADABLE.fields)
+            request = self._reader.last_request(error.line if isinstance(error, BadRequest) else b"")
             self.exchange = exchange = Exchange(self.site, request, self, self.stream.peer, now)
         exchange.error = error
         exchange.keep_alive = False
@@ -267,15 +265,17 @@ class Connection:
             raise
 
     def _send_rest(self, left: memoryview, timeout: float) -> None:
-        while left:
+        step, waited = min(timeout, SEND_AGAIN), 0.0
+        while left and waited < timeout:
             try:
-                writable = self.stream.wait_writable(timeout)
+                writable = self.stream.wait_writable(step)
             except (OSError, ValueError) as error:
                 raise ClientGone("the connection was closed") from error
             sent = self._try_send(left)
-            if not sent and not writable:
-                raise ClientGone(f"the client read nothing for {timeout:g} seconds")
+            waited = 0.0 if sent or writable else waited + step
             left = left[sent:]
+        if left:
+            raise ClientGone(f"the client read nothing for {timeout:g} seconds")
 
     def _try_send(self, data: bytes | memoryview, flags: int = 0) -> int:
         try:

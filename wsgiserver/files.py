@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import IO, Final
 
 # Octets of a file sent in one turn, so that a quick client does not keep the others waiting.
-FILE_SHARE: Final = 4 * 1024 * 1024
+FILE_SHARE: Final = 1024 * 1024
 
 
 class FileShortened(OSError):

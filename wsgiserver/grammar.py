@@ -68,7 +68,8 @@ TRANSFER_CODING: Final = re.compile(
 )
 
 # RFC 3986 section 2.1:  pct-encoded = "%" HEXDIG HEXDIG
-PCT_ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_HEXDIG: Final = b"0123456789ABCDEFabcdef"
+PCT_ENCODED: Final = {bytes((a, b)): bytes((int(bytes((a, b)), 16),)) for a in _HEXDIG for b in _HEXDIG}
 BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 # RFC 3986 section 3.2.2:  IP-literal = "[" ( IPv6address / IPvFuture ) "]"

@@ -164,6 +164,9 @@ def _combine(pairs: list[tuple[str, str]], block: bytes) -> dict[str, str]:
     return variables
 
 
+# Members of a list that decides something, empty ones too: a sender's mistakes are few (RFC 9110 section 5.6.1.2), and
+# 16 clients who send as many as a head can hold kept the others waiting for half a second.
+MOST_MEMBERS: Final = 16
 # Variables of fields that ``_read_options`` reads; Host and Transfer-Encoding wait for the request line, see
 # ``complete_head``.
 READ_AT_ONCE: Final = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_EXPECT"))
@@ -175,13 +178,17 @@ def _read_options(fields: Fields) -> None:
     length = variables.get("CONTENT_LENGTH")
     if length is not None:
         fields.content_length = _content_length(length)
+        if length[:1] == "0":  # as it came, it may have more digits than Python's int() takes
+            variables["CONTENT_LENGTH"] = str(fields.content_length)
     connection = variables.get("HTTP_CONNECTION")
     if connection is not None:
         options = [option.strip(" \t") for option in connection.lower().split(",")]
         fields.close = "close" in options
         fields.keep_alive = "keep-alive" in options
     if "HTTP_EXPECT" in variables:
-        fields.expect = variables["HTTP_EXPECT"].lower()
+        # RFC 9110 section 5.6.1.2: a list, in which empty elements are to be ignored.
+        members = [member.strip(" \t") for member in variables["HTTP_EXPECT"].lower().split(",", MOST_MEMBERS)]
+        fields.expect = ", ".join(dict.fromkeys(filter(None, members)))
 
 
 def _content_length(text: str) -> int:
@@ -246,7 +253,8 @@ def decode_path(path: bytes, line: bytes) -> str:
         at = line.index(path) + broken.start()
         reason = "a percent sign is not followed by two hex digits"
         raise BadRequest(400, reason, "RFC 3986 section 2.1", line, at)
-    return PCT_ENCODED.sub(lambda match: bytes((int(match[1], 16),)), path).decode("latin-1")
+    first, *parts = path.split(b"%")
+    return b"".join([first, *(PCT_ENCODED[part[:2]] + part[2:] for part in parts)]).decode("latin-1")
 
 
 def _explain_request_line(line: bytes) -> BadRequest:
@@ -324,6 +332,9 @@ def _read_codings(text: str) -> None:
     value = text.encode("latin-1")
     line = b"Transfer-Encoding: " + value
     section = "RFC 9112 section 6.1"
+    if value.count(b",") >= MOST_MEMBERS:
+        reason = f"Transfer-Encoding is a list of more than {MOST_MEMBERS} members"
+        raise BadRequest(400, reason, "RFC 9110 section 5.6.1.2", line, 19)
     # Empty list elements are to be ignored (RFC 9110 section 5.6.1.2).
     codings = [coding for part in value.split(b",") if (coding := part.strip(b" \t").lower())]
     if codings == [b"chunked"]:

@@ -23,7 +23,7 @@ from wsgiserver.heads import (
     parse_request_line,
     too_many_fields,
 )
-from wsgiserver.messages import BadRequest, Request, cgi_variable
+from wsgiserver.messages import UNREADABLE, BadRequest, Request, Unreadable, cgi_variable
 
 # Before the request line at most so many empty lines are skipped (RFC 9112 section 2.2 asks for one at least).
 EMPTY_LINES: Final = 2
@@ -146,6 +146,13 @@ class Reader:
             buffer += data
         else:
             self.pending = bytearray(buffer) + data
+
+    def last_request(self, line: bytes) -> Request:
+        """Give the last request as far as it could be read; where not even its ``line`` could, one that shows that."""
+        asked = self.asked
+        if asked is None:
+            return Unreadable(line)
+        return asked if isinstance(asked, Request) else Request(*asked, UNREADABLE.fields)
 
     def forget(self) -> None:
         """Forget the last head, which a client that is idle does not repeat soon; it may hold 30 KB."""

@@ -115,7 +115,12 @@ def escape(text: str) -> str:
     """
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text  # in half the time that the pattern takes to find nothing
-    return _SPECIAL.sub(_escaped, text)
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return _SPECIAL.sub(_escaped, text)
+    # What clients send; one by one, the bytes of a head of 80 KB took the leader 236 ms.
+    return text.translate(_LATIN_1)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -125,6 +130,9 @@ def _escaped(match: re.Match[str]) -> str:
     code = ord(character)
     raw = bytes([code]) if code < 256 else character.encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+_LATIN_1: Final = [_SPECIAL.sub(_escaped, chr(code)) for code in range(256)]
 
 
 # What a line says of peers and of statuses that came lately. lru_cache takes four times as long to tell it, and to cut

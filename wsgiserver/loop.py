@@ -394,7 +394,9 @@ class Loop:
                     self._drop(connection, error)
             elif connection.state is IDLE:
                 connection.rest()
-            nearest = min(nearest, connection.deadline)  # also after ``expire``, which may have set another
+            elif connection.state is WRITING:
+                self._unsent.append(connection)  # see ``connection.SEND_AGAIN``
+            nearest = min(nearest, now if connection.state is WRITING else connection.deadline)  # perhaps of ``expire``
         self._next_sweep = max(nearest, now + SWEEP)
         if self._unsent:
             self._write()
