@@ -260,6 +260,7 @@ class StagedBaton(Baton):
         self._slot: Any = StagedEvent(stage)
         self._clock = lambda: stage.now
         self._pause = self.pass_the_time
+        self._let_begin = lambda: stage.at("lets others begin", lazy=True)
 
     def start(self) -> None:
         if self.threads > 1:

@@ -175,8 +175,7 @@ class Baton:
         self._predictor = Predictor()
         self._doubted, self._doubts = self._predictor.doubted, self._predictor.doubts  # for anyone
         self._crew: list[Thread] = []
-        self._numbers = count(1)
-        self._hire_at = 0.0  # and no sooner
+        self._numbers, self._hire_at = count(1), 0.0  # of the threads; when one may be asked for
         self._over = False
         # The watch's.
         self._crowd = NONE  # anyone may read this and the next
@@ -185,6 +184,7 @@ class Baton:
         self._asleep = False
         self._alarm = Event()
         self._pause, self._clock = sleep, monotonic
+        self._let_begin: Callable[[], object] = lambda: sleep(0)
 
     @property
     def waiting(self) -> int:
@@ -283,7 +283,7 @@ class Baton:
         # A cohort that is given out first, and begins then, together, ends together too, and its clients wait for one
         # another ever after: 4,100 requests a second instead of 5,700, where 64 sleep for 10 ms.
         if employed and self._crowd is NONE:
-            self._pause(0)  # has them begin; in a crowd, the others would have the GIL first, each in its turn
+            self._let_begin()  # in a crowd, the others would have the GIL first, each in its turn
         return None
 
     def _await_slot(self) -> Task | None:
