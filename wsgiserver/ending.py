@@ -49,9 +49,10 @@ def end_in_time(status: int, latest: float) -> None:
         _end(status)
 
     _take_late_signals(end_at_once)
-    # Two, for to tell something may take for ever, where nobody reads it.
+    # Three, for to tell something may take for ever, where nobody reads it; and Python 3.12 starts none later on.
     threading.Thread(target=_tell, args=[latest], name="wsgiserver-tell", daemon=True).start()
     threading.Thread(target=_end_at, args=[latest, status], name="wsgiserver-end", daemon=True).start()
+    threading.Thread(target=_cut_at, args=[latest + WRITE_TIME, status], name="wsgiserver-cut", daemon=True).start()
 
 
 def _take_late_signals(handler: Any) -> None:
@@ -73,6 +74,11 @@ def _end_at(latest: float, status: int) -> NoReturn:
     _end(status, f"ended before the end of {_what_goes_on()}")
 
 
+def _cut_at(latest: float, status: int) -> NoReturn:
+    time.sleep(max(latest - time.monotonic(), 0.0))
+    os._exit(status)
+
+
 def _what_goes_on() -> str:
     """Name what the interpreter waits for; the server's own threads are daemons, for which it does not."""
     main = threading.main_thread()
@@ -86,9 +92,11 @@ def _what_goes_on() -> str:
 def _end(status: int, words: str = "") -> NoReturn:
     """End the process now, without exit handlers; what was printed is written before that, where it can be."""
     writer = threading.Thread(target=_write, args=[words], daemon=True)
-    with suppress(RuntimeError):  # it is so late that no thread can be started
+    try:
         writer.start()
         writer.join(WRITE_TIME)
+    except RuntimeError:  # it is so late that no thread can be started
+        _write(words)
     os._exit(status)
 
 
