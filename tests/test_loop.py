@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import answering
 from conftest import PATIENCE
 
 import wsgiserver.pollers
@@ -921,11 +922,7 @@ def test_a_client_that_cannot_be_watched_is_let_go_and_the_others_are_served(
 def test_a_client_whose_descriptor_somebody_has_closed_is_let_go_and_told_once(house: Any, join: Any) -> None:
     """Then the poller can neither change what it watches of it nor end that."""
 
-    def large(environ: Environ, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])
-        return [bytes(10_000_000)]
-
-    made = house(large)
+    made = house(answering([bytes(10_000_000)]))
     client = join(made)
     made.turn_until(lambda: made.loop.connections)
     refuse_to_watch(made, lambda descriptor: descriptor in made.loop.connections, errno.EBADF)
@@ -1174,11 +1171,7 @@ def test_a_connection_that_is_idle_soon_forgets_what_it_has_read(house: Any, joi
 
 
 def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: Any) -> None:
-    def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        return [b"x" * 10_000_000]
-
-    made = house(large, timeout_send=20)
+    made = house(answering([b"x" * 10_000_000]), timeout_send=20)
     join(made, GET)
     made.turn_until(lambda: made.states == ["WRITING"])
     start = made.poller.now
@@ -1192,11 +1185,7 @@ def test_a_client_that_takes_nothing_of_its_response_is_reset(house: Any, join: 
 def test_a_client_that_takes_a_little_and_then_nothing_is_reset_as_soon(house: Any, join: Any) -> None:
     """So little that the system does not call the socket writable: to find it at the end is no progress."""
 
-    def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        return [b"x" * 3_000_000]
-
-    made = house(large, timeout_send=20)
+    made = house(answering([b"x" * 3_000_000]), timeout_send=20)
     client = join(made, GET)
     made.turn_until(lambda: made.states == ["WRITING"])
     start = made.poller.now
@@ -1210,11 +1199,7 @@ def test_a_client_that_takes_a_little_and_then_nothing_is_reset_as_soon(house: A
 def test_a_client_that_takes_its_response_slowly_is_waited_for(house: Any, join: Any) -> None:
     """Though so slowly that the system, which waits until half its buffer is free, never calls the socket writable."""
 
-    def large(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        return [b"x" * 3_000_000]
-
-    made = house(large, timeout_send=20)
+    made = house(answering([b"x" * 3_000_000]), timeout_send=20)
     client = join(made, GET)
     made.turn_until(lambda: made.states == ["WRITING"])
     start = made.poller.now
