@@ -15,7 +15,7 @@ from wsgiserver.connection import Connection
 from wsgiserver.django_hooks import transactions_left_open
 from wsgiserver.messages import BadResponse
 from wsgiserver.responses import LAST_CHUNK, chunk
-from wsgiserver.site import Application, Environ, Site, below_own
+from wsgiserver.site import Application, Environ, Site, below_own, check_application
 from wsgiserver.states import Interest, State
 
 # What is raised on an application's fault: by the gateway, by ``start_response`` and by strict mode.
@@ -187,12 +187,8 @@ class Line:
 
 
 def under_test(application: Application, strictly: bool) -> Application:
-    """Give an application as a test calls it: ``strictly`` has its faults become failures.
-
-    Raises ``TypeError`` for what cannot be called, such as the None of a fixture that forgets its return.
-    """
-    if not callable(application):
-        raise TypeError(f"a WSGI application is a callable; this is {application!r}")
+    """Give an application as a test calls it, once checked: ``strictly`` has its faults become failures."""
+    check_application(application)
     if not strictly:
         return application
     from wsgiserver.strict import strict  # only for those who ask for it

@@ -25,7 +25,7 @@ from wsgiserver.loop import Loop
 from wsgiserver.messages import SHOWN
 from wsgiserver.settings import BY_NAME, BadSetting, Settings, with_values
 from wsgiserver.signals import Signals
-from wsgiserver.site import Application, Observer, Site
+from wsgiserver.site import Application, Observer, Site, check_application
 from wsgiserver.sockets import Listener
 from wsgiserver.states import CLOSED, LINGERING
 
@@ -65,8 +65,7 @@ class Server:
         observers: Sequence[Observer] = (),
         **overrides: Any,
     ) -> None:
-        if not callable(application):
-            raise TypeError(f"a WSGI application is a callable; this is {application!r}")
+        check_application(application)
         self.settings = _override(settings, overrides)
         self.listeners: list[Listener] = []
         self._errors = ErrorStream()

@@ -49,6 +49,12 @@ def _traceback(error: BaseException) -> str:
         return f"{type(error).__name__}, whose traceback cannot be shown ({missing})"
 
 
+def check_application(application: object) -> None:
+    """Raise ``TypeError`` for what cannot be called, such as the None of a function that forgets its return."""
+    if not callable(application):
+        raise TypeError(f"a WSGI application is a callable; this is {application!r}")
+
+
 def below_own(frames: TracebackType | None) -> TracebackType | None:
     """Leave out the server's own frames at the top, which tell nothing of the application's fault."""
     while frames is not None and frames.tb_frame.f_globals.get("__package__") == __package__:
