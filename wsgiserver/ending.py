@@ -44,15 +44,29 @@ def end_in_time(status: int, latest: float) -> None:
     It does so at the next signal to stop, else at ``latest`` (of ``time.monotonic``), but in no less than ``LEAST``.
     """
     latest = max(latest, time.monotonic() + LEAST)
+    asked, ending = threading.Lock(), threading.Lock()  # taken, until it is so
+    asked.acquire()
+    ending.acquire()
 
-    def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
-        _end(status)
+    def ask(number: int, frame: FrameType | None) -> None:
+        with suppress(RuntimeError):  # it was asked for before
+            asked.release()
 
-    _take_late_signals(end_at_once)
-    # Three, for to tell something may take for ever, where nobody reads it; and Python 3.12 starts none later on.
-    threading.Thread(target=_tell, args=[latest], name="wsgiserver-tell", daemon=True).start()
-    threading.Thread(target=_end_at, args=[latest, status], name="wsgiserver-end", daemon=True).start()
-    threading.Thread(target=_cut_at, args=[latest + WRITE_TIME, status], name="wsgiserver-cut", daemon=True).start()
+    def end() -> NoReturn:
+        at_signal = asked.acquire(timeout=max(latest - time.monotonic(), 0.0))
+        ending.release()
+        _write("" if at_signal else f"ended before the end of {_what_goes_on()}")
+        os._exit(status)
+
+    def cut() -> NoReturn:
+        ending.acquire()
+        time.sleep(WRITE_TIME)
+        os._exit(status)
+
+    _take_late_signals(ask)
+    # Three, for to write may take for ever, where nobody reads it; and now, for Python 3.12 starts none as it ends.
+    for work, name in ((lambda: _tell(latest), "tell"), (end, "end"), (cut, "cut")):
+        threading.Thread(target=work, name=f"wsgiserver-{name}", daemon=True).start()
 
 
 def _take_late_signals(handler: Any) -> None:
@@ -69,16 +83,6 @@ def _tell(latest: float) -> None:
     _write(f"waiting for {_what_goes_on()}; ending in {left} s at the latest, or at another signal")
 
 
-def _end_at(latest: float, status: int) -> NoReturn:
-    time.sleep(max(latest - time.monotonic(), 0.0))
-    _end(status, f"ended before the end of {_what_goes_on()}")
-
-
-def _cut_at(latest: float, status: int) -> NoReturn:
-    time.sleep(max(latest - time.monotonic(), 0.0))
-    os._exit(status)
-
-
 def _what_goes_on() -> str:
     """Name what the interpreter waits for; the server's own threads are daemons, for which it does not."""
     main = threading.main_thread()
@@ -89,18 +93,8 @@ def _what_goes_on() -> str:
     return f"{threads}: {', '.join(names[:NAMED])}" + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
 
 
-def _end(status: int, words: str = "") -> NoReturn:
-    """End the process now, without exit handlers; what was printed is written before that, where it can be."""
-    writer = threading.Thread(target=_write, args=[words], daemon=True)
-    try:
-        writer.start()
-        writer.join(WRITE_TIME)
-    except RuntimeError:  # it is so late that no thread can be started
-        _write(words)
-    os._exit(status)
-
-
 def _write(words: str) -> None:
+    """Write these, and what was printed, where that can be."""
     if words:
         with suppress(Exception):  # there is nobody left to tell
             print(f"wsgiserver: {words}", file=sys.stderr)
