@@ -16,12 +16,12 @@ from wsgiserver.grammar import (
     LENGTH_DIGITS,
     LINE_BREAK,
     NAMED_HOST,
-    PCT_ENCODED,
     REQUEST_LINE,
     TARGET_START,
     TOKEN_START,
     TRANSFER_CODING,
     literal_host,
+    pct_encoded,
 )
 from wsgiserver.messages import BadRequest, Fields, Request, cgi_variable
 
@@ -253,8 +253,9 @@ def decode_path(path: bytes, line: bytes) -> str:
         at = line.index(path) + broken.start()
         reason = "a percent sign is not followed by two hex digits"
         raise BadRequest(400, reason, "RFC 3986 section 2.1", line, at)
+    octets = pct_encoded()
     first, *parts = path.split(b"%")
-    return b"".join([first, *(PCT_ENCODED[part[:2]] + part[2:] for part in parts)]).decode("latin-1")
+    return b"".join([first, *(octets[part[:2]] + part[2:] for part in parts)]).decode("latin-1")
 
 
 def _explain_request_line(line: bytes) -> BadRequest:
